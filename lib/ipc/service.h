@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: ISC
+// service.h: the skeleton of every daemon that master starts. A daemon's main fills a struct service and calls service_main.
+//
+// Order of life: parse the command line, read settings, open the log, init() (still with the privileges that master
+// gave: open tables, sockets, files), chroot if the row says so, drop to mail_owner unless SERVICE_KEEPS_ROOT, jail,
+// start() in a coroutine, then serve() in a coroutine for each accepted connection; deinit() at the end.
+//
+// Contract with master: descriptors 3 = status channel, 4 = log (maybe /dev/null), 5.. = listening sockets (-s N). Arguments as Postfix's
+// (-n NAME -t TYPE -u -c -l -z -v -d -D -o N=V -S …). Environment: MAIL_CONFIG, GENERATION, DROMOS_SESSION_LIMIT (how many sessions
+// this process may hold), DROMOS_LOG (syslog | file | stderr). Status lines written to the status channel, one write each:
+// "S <sessions> <limit>\n" when the session count crosses the limit or half of it, or falls to zero. End of file on the status
+// channel (master reloads, stops or died) means retire: stop accepting, finish what runs, exit 0.
+#ifndef DROMOS_IPC_SERVICE_H
+#define DROMOS_IPC_SERVICE_H
+
+#include "lib/conf/settings.h"
+#include "lib/ipc/ipc.h"
+#include "lib/net/addr.h"
+
+enum service_flags {
+    SERVICE_KEEPS_ROOT = 1,   // delivery agents that become the recipient: one session at a time, jobs inline, no jail
+    SERVICE_SOLITARY = 2,     // requires maxproc 1 (-l)
+    SERVICE_UNLIMITED = 4,    // requires maxproc 0 (-z)
+    SERVICE_NETWORK = 8,      // sockets to and from the network: JAIL_NETWORK
+    SERVICE_WRITES_QUEUE = 16, // creates and changes files below the queue directory
+    SERVICE_STANDALONE_OK = 32, // may run with -S on standard input and output (smtpd)
+    SERVICE_DATAGRAM = 64,    // listens on datagrams: serve() gets the socket itself, once
+    SERVICE_ONE_SESSION = 128, // at most one session in a process, whatever the limit (blocking code in serve)
+};
+
+struct service_client {
+    int fd;                // the accepted connection; serve() takes it
+    struct net_addr peer;  // for inet services
+    struct net_addr local;
+    bool is_standalone;    // -S: fd is standard input, standard output is 1
+    struct str type;       // "inet", "unix", "pass"
+};
+
+struct service_context {
+    const struct settings *settings;
+    struct conf *conf;      // for per-service parameters (conf_get_*)
+    const char *name;       // the service's name in master.cf: "smtp", "relay", "retry", "127.0.0.1:submission"
+    const char *program;    // "smtpd"
+    unsigned session_limit; // how many sessions this process may hold
+    bool is_retiring;
+    void *state;            // the daemon's own
+    char **argv;            // extra arguments after the options, ends with NULL
+};
+
+struct service {
+    const char *program; // as in the log line
+    unsigned flags;
+    int (*init)(struct service_context *ctx, struct err *err);          // may be NULL
+    void (*start)(struct service_context *ctx);                         // in a coroutine of its own; may be NULL
+    void (*serve)(struct service_context *ctx, struct service_client *client); // in a coroutine; NULL for SERVICE with trigger only
+    void (*trigger)(struct service_context *ctx, char request);         // wake-up and postkick bytes (one call a byte); may be NULL
+    void (*deinit)(struct service_context *ctx);                        // may be NULL
+    // Called when retiring begins (reload, stop); may be NULL. The process ends when no session is left and
+    // service_hold_count is zero.
+    void (*retire)(struct service_context *ctx);
+};
+
+int service_main(const struct service *service, int argc, char **argv); // returns main's status
+void service_hold(struct service_context *ctx);    // background work under way: do not end for idleness or retirement yet
+void service_unhold(struct service_context *ctx);
+unsigned service_sessions(void);                   // under way in this process
+// Ends the process once everything has been unwound (a changed table, a use limit).
+void service_retire(struct service_context *ctx);
+
+#endif

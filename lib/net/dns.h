@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: ISC
+// dns.h: DNS through c-ares on our loop; every lookup has a deadline and suspends only its caller.
+//
+// Trust: answers are hostile; names are checked (RFC 1035 lengths, no control characters), counts bounded (DNS_MAX_RECORDS).
+// Servers come from /etc/resolv.conf read at dns_init (before the jail), or from DROMOS_DNS_SERVERS ("127.0.0.1:5353,…").
+// Host lookups honour /etc/hosts (read at dns_init) when `lookups` contains "native" order as in smtp_host_lookup.
+#ifndef DROMOS_NET_DNS_H
+#define DROMOS_NET_DNS_H
+
+#include "lib/base/mem.h"
+#include "lib/co/co.h"
+#include "lib/net/addr.h"
+
+#define DNS_MAX_RECORDS 100
+
+enum dns_status {
+    DNS_OK,
+    DNS_NOT_FOUND, // NXDOMAIN
+    DNS_NO_DATA,   // the name exists, this type does not
+    DNS_TRY_AGAIN, // SERVFAIL, time-out, unreachable, refused
+    DNS_INVALID,   // the name cannot be looked up, or the answer is malformed
+};
+
+struct dns_mx {
+    uint16_t preference;
+    struct str host; // lower case, no trailing dot; "" for null MX (RFC 7505)
+};
+
+int dns_init(struct err *err); // before the jail
+void dns_deinit(void);
+
+// Results live in `arena`. *is_secure_r (may be NULL) is the AD bit. MX sorted by preference, equal ones shuffled.
+enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx **mx_r,
+                              size_t *count_r) CO;
+// A and AAAA at once (family AF_UNSPEC), or one of them. Address literals are not accepted. hosts file first if with_hosts.
+enum dns_status dns_lookup_host(struct str host, int family, bool with_hosts, struct arena *arena, int64_t deadline,
+                                struct net_addr **addrs_r, size_t *count_r) CO;
+enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena, int64_t deadline, struct str *name_r) CO;
+const char *dns_status_text(enum dns_status status); // "Host not found", "Host not found, try again", "Host found but no data record of requested type", …
+
+#endif
