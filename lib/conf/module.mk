@@ -1,0 +1,1 @@
+LIB_SRCS += lib/conf/params.c
