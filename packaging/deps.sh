@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# deps.sh: installs what the build, the tests and the measurements need; silent when nothing is missing.
+#
+# Debian and its relatives only. As root, or through sudo. `--list` prints the packages.
+set -euo pipefail
+
+build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev libidn2-dev libseccomp-dev liblmdb-dev
+    libpcre2-dev libssl-dev libsasl2-dev check clang-format)
+test_packages=(python3 python3-pytest swaks lmdb-utils strace)
+
+if [ "${1:-}" = --list ]; then
+    printf '%s\n' "${build_packages[@]}" "${test_packages[@]}"
+    exit 0
+fi
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "deps.sh: this is not a Debian-like system; install the equivalents of: ${build_packages[*]} ${test_packages[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${build_packages[@]}" "${test_packages[@]}"; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "${state:0:9}" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "deps.sh: missing packages: ${missing[*]}; install them as root (there is no sudo here)" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+echo "deps.sh: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install_missing() {
+    "${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1
+}
+# The package lists may be absent or old; refresh them only when a first attempt fails.
+if ! install_missing; then
+    "${as_root[@]}" apt-get update >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+    install_missing || { cat "$log" >&2; exit 1; }
+fi

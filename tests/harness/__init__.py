@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: ISC
+"""What the end-to-end tests and the measurements share: instances, sinks, a name server, clients.
+
+Everything here uses the Python standard library only, listens on loopback only, bounds every wait, and ends what it
+started by process id.
+"""
+from .accounts import Accounts, ensure_accounts
+from .client import Dialogue, make_message, smtp_send
+from .dns import DnsServer
+from .flavour import Flavour, dromos_flavour, postfix_flavour, selected_flavour
+from .instance import Instance
+from .sink import Close, Hang, Received, Sink
+from .waiting import WaitTimeout, free_port, is_listening, wait_until
+
+__all__ = [
+    "Accounts", "Close", "Dialogue", "DnsServer", "Flavour", "Hang", "Instance", "Received", "Sink", "WaitTimeout",
+    "dromos_flavour", "ensure_accounts", "free_port", "is_listening", "make_message", "postfix_flavour",
+    "selected_flavour", "smtp_send", "wait_until",
+]

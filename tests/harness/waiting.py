@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: ISC
+"""Bounded waits and ports."""
+import socket
+import time
+
+
+class WaitTimeout(AssertionError):
+    """Something a test waited for did not happen in time."""
+
+
+def wait_until(condition, timeout=20.0, what="condition", interval=0.02):
+    """Calls condition until it returns something true, which is returned; raises WaitTimeout after timeout seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() >= deadline:
+            text = what() if callable(what) else what
+            raise WaitTimeout(f"waited {timeout:g} s in vain for: {text}")
+        time.sleep(interval)
+
+
+_given_ports = set()
+
+
+def free_port(host="127.0.0.1"):
+    """A TCP port that is free now and was not given out before in this run, below the ephemeral range's usual start."""
+    for _ in range(200):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+            port = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
+    raise WaitTimeout("no free port found")
+
+
+def is_listening(port, host="127.0.0.1"):
+    """Whether somebody listens on host:port, found without connecting (a connection would leave traces in logs)."""
+    packed = socket.inet_aton(host)
+    wanted = {f"{packed[::-1].hex().upper()}:{port:04X}", f"00000000:{port:04X}"}
+    try:
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in table:
+                fields = line.split()
+                if len(fields) > 3 and fields[3] == "0A" and fields[1] in wanted:
+                    return True
+        return False
+    except FileNotFoundError:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((host, port)) == 0
