@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // ipc.h: messages between our daemons: framed, length-prefixed, named fields, over UNIX stream sockets.
 //
-// Frame on the wire: byte 0xD7, byte version 1, u16 field count, u32 payload length, u32 request id (little-endian), then
+// Frame on the wire: byte 0xD7, byte version 1 (129 when a descriptor comes along), u16 field count, u32 payload length, u32 request id (little-endian), then
 // per field: u8 name length, name, u32 value length, value. Integers travel as decimal text. The first field is "verb".
 // Trust: the peer daemon is hostile: every length is checked against the frame, the frame against IPC_FRAME_MAX.
 // Several requests may be under way on one connection; answers carry the request's id.
@@ -58,6 +58,7 @@ int ipc_send_fd(struct ipc_conn *c, struct ipc_msg *m, int fd, int64_t deadline,
 int ipc_recv(struct ipc_conn *c, struct ipc_view *view_r, int64_t deadline, struct err *err) CO MUST_CHECK;
 bool ipc_has_input(struct ipc_conn *c); // a whole frame is already buffered: ipc_recv will not wait
 bool ipc_is_alive(struct ipc_conn *c);  // no end of file seen (no wait)
+int ipc_conn_fd(const struct ipc_conn *c); // the descriptor, still the connection's
 // One request, one answer, on a connection used by this caller alone.
 int ipc_call(struct ipc_conn *c, struct ipc_msg *request, struct ipc_view *answer_r, int64_t deadline, struct err *err) CO MUST_CHECK;
 // Sends trigger bytes to a service socket: connect, write, close. For commands (blocking, at most 10 s) and daemons alike.
