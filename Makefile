@@ -42,25 +42,38 @@ LIB := $(BUILD)/libdromos.a
 
 $(LIB): $(call obj,$(LIB_SRCS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	@echo "  CC    $<"
+	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 define program_rule
 $(BUILD)/bin/$(1): $(call obj,$($(1)_SRCS)) $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
+	@echo "  LINK  $$@"
+	@$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
 define unit_rule
 $(BUILD)/unit/$(notdir $(basename $(1))): $(call obj,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt -lm
+	@$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS) -lcheck -lsubunit -lrt -lm
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_rule,$(t))))
+
+# Fuzz targets are built by clang in a build directory of their own: make fuzz-bins
+define fuzz_rule
+$(BUILD)/fuzz/$(notdir $(basename $(1))): $(call obj,$(1)) $(LIB)
+	@mkdir -p $$(@D)
+	@$$(CC) $$(ALL_LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(LIBS)
+endef
+$(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
+fuzz-link: $(foreach f,$(FUZZERS),$(BUILD)/fuzz/$(notdir $(basename $(f))))
+fuzz-bins:
+	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang OPT=-O1 SAN='-fsanitize=fuzzer-no-link,address,undefined' fuzz-link
 
 UNIT_BINS := $(foreach t,$(UNIT_TESTS),$(BUILD)/unit/$(notdir $(basename $(t))))
 
@@ -76,4 +89,4 @@ include bench/module.mk
 clean:
 	rm -rf build build-*
 
-.PHONY: all programs unit-bins clean
+.PHONY: all programs unit-bins fuzz-link fuzz-bins clean

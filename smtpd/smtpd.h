@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: ISC
+// smtpd.h: the SMTP server's session, its transaction, and the functions its files share.
+#ifndef DROMOS_SMTPD_SMTPD_H
+#define DROMOS_SMTPD_SMTPD_H
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/conf/settings.h"
+#include "lib/ipc/service.h"
+#include "lib/ipc/submit.h"
+#include "lib/mail/address.h"
+#include "lib/mail/smtp_syntax.h"
+#include "lib/net/stream.h"
+#include "lib/route/route.h"
+#include "lib/table/table.h"
+#include "smtpd/smtpd_content.h"
+
+#define SMTPD_EHLO_SIZE          1
+#define SMTPD_EHLO_PIPELINING    2
+#define SMTPD_EHLO_VRFY          4
+#define SMTPD_EHLO_ENHANCED      8
+#define SMTPD_EHLO_8BITMIME      16
+#define SMTPD_EHLO_DSN           32
+#define SMTPD_EHLO_SMTPUTF8      64
+#define SMTPD_EHLO_CHUNKING      128
+#define SMTPD_EHLO_SILENT        256 // silent-discard: do not log what is discarded
+#define SMTPD_EHLO_ALL           255
+
+// What all sessions of the process share; nothing changes after init.
+struct smtpd {
+    const struct settings *settings;
+    struct route *route;
+    struct submit_pool *submit;
+    struct match_list *mynetworks;
+    struct match_list *log_peers; // debug_peer_list
+    unsigned ehlo_keywords;       // offered
+    int64_t space_checked_ms;     // when free_bytes was read
+    int64_t free_bytes;
+};
+
+struct smtpd_count { // for the disconnect line
+    unsigned ok, total;
+};
+
+// One mail transaction. smtpd_transaction_reset is the only way back to the empty state.
+struct smtpd_transaction {
+    bool has_sender;
+    struct str sender;
+    struct submit_recipient *recipients;
+    size_t recipient_count, recipient_cap;
+    unsigned overshoot; // RCPTs beyond smtpd_recipient_limit
+    struct str encoding; // "7bit", "8bit" or ""
+    struct str envelope_id;
+    int ret_flags;
+    int sendopts;
+    int64_t declared_size;
+    int64_t started_us;
+    struct str id_for_log; // "NOQUEUE"
+    // Content under way (DATA or BDAT).
+    struct submit *submit;
+    struct smtpd_content content;
+    int64_t content_bytes;  // stored so far, LF line ends counted as CR LF
+    bool has_bdat;          // a BDAT was accepted: only BDAT may follow
+    bool is_bad;            // an earlier chunk failed: the rest is discarded
+    struct submit_result failure; // why, when is_bad
+};
+
+struct smtpd_session {
+    struct smtpd *daemon;
+    const struct settings *settings;
+    struct service_context *service;
+    struct stream *stream;
+    struct arena session_arena;     // client, HELO
+    struct arena transaction_arena; // released by smtpd_transaction_reset
+    struct smtpd_transaction transaction;
+
+    struct net_addr peer, local;
+    struct str client_name;    // verified name, or "unknown"
+    struct str client_reverse; // unverified PTR name, or "unknown"
+    struct str client_address; // "1.2.3.4"
+    struct str client_rfc;     // "1.2.3.4" or "IPv6:::1"
+    struct str client_port;
+    struct str client_log;     // "name[addr]"
+    bool is_mynetworks;
+    bool is_standalone;
+
+    struct str helo;
+    const char *protocol; // "SMTP" or "ESMTP"
+    bool has_bare_lf;
+    bool is_closing; // the last reply was sent or cannot be sent
+    enum smtp_verb verb; // being handled: the STAGE of log lines
+    const char *stage;   // upper case, "CONNECT" …
+    unsigned errors, junk;
+    struct smtpd_count counts[SMTP_VERB_COUNT];
+    bool command_failed; // set by smtpd_reply for 4xx and 5xx
+    int64_t deadline;    // of the whole session
+};
+
+// smtpd_session.c
+void smtpd_session_run(struct smtpd_session *s) CO;
+void smtpd_transaction_reset(struct smtpd_session *s);
+void smtpd_lost(struct smtpd_session *s, const struct err *err); // logs "lost connection after …" or "timeout after …"
+
+// smtpd_reply.c: replies are buffered; the session flushes before it waits.
+void smtpd_reply(struct smtpd_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lines, size_t count);
+int smtpd_flush(struct smtpd_session *s) CO; // -1: the client is gone, logged
+// Logs "QID: reject: STAGE from C: REPLY; from=… to=… proto=… helo=…" and sends the reply.
+struct smtpd_verdict;
+void smtpd_reject(struct smtpd_session *s, const struct smtpd_verdict *v, struct str recipient);
+
+// smtpd_client.c: who is it?
+void smtpd_client_identify(struct smtpd_session *s) CO;
+
+// Command handlers: each sends exactly one reply (or closes).
+void smtpd_helo(struct smtpd_session *s, struct str arguments) CO;  // smtpd_hello.c
+void smtpd_ehlo(struct smtpd_session *s, struct str arguments) CO;
+void smtpd_mail(struct smtpd_session *s, struct str arguments) CO;  // smtpd_mail.c
+void smtpd_rcpt(struct smtpd_session *s, struct str arguments) CO;  // smtpd_rcpt.c
+void smtpd_vrfy(struct smtpd_session *s, struct str arguments) CO;
+void smtpd_data(struct smtpd_session *s, struct str arguments) CO;  // smtpd_data.c
+void smtpd_bdat(struct smtpd_session *s, struct str arguments) CO;  // smtpd_bdat.c
+
+// smtpd_store.c: handing the content to cleanup, shared by DATA and BDAT.
+int smtpd_store_begin(struct smtpd_session *s) CO; // 0; -1: transaction.failure says why (content must still be read)
+void smtpd_store_text(struct smtpd_session *s, struct str text) CO;
+void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r) CO;
+void smtpd_store_fail(struct smtpd_session *s, int code, const char *status, const char *reason);
+
+// smtpd_restrict.c: every decision about a client, sender or recipient is one call that says which parameter decided.
+enum smtpd_action { SMTPD_PASS, SMTPD_REJECT };
+struct smtpd_verdict {
+    enum smtpd_action action;
+    int code;
+    char status[12];
+    char text[512];        // reply text after the codes
+    const char *parameter; // the list or setting that decided
+    char restriction[64];  // the item in it
+};
+// Runs the lists of one protocol stage in Postfix's order, then the net under them. `recipient` is "" before RCPT.
+void smtpd_restrict_recipient(struct smtpd_session *s, struct str recipient, struct smtpd_verdict *v_r) CO;
+void smtpd_restrict_stage(struct smtpd_session *s, const char *parameter, struct str list, struct str name,
+                          struct smtpd_verdict *v_r) CO;
+
+#endif

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: ISC
+// smtpd_client.c: who the client is: address, forward-confirmed name, membership of mynetworks.
+// Trust: names come from the client's DNS. Suspends: DNS lookups, bounded by CLIENT_NAME_SECONDS.
+#include "lib/net/dns.h"
+#include "smtpd/smtpd.h"
+
+#define CLIENT_NAME_SECONDS 30
+
+static bool name_has_address(struct smtpd_session *s, struct str name, int64_t deadline)
+    CO
+{
+    struct net_addr *addrs;
+    size_t count;
+    enum dns_status status = dns_lookup_host(name, net_addr_family(&s->peer), true, &s->session_arena, deadline, &addrs, &count);
+    for (size_t i = 0; status == DNS_OK && i < count; i++)
+        if (net_addr_is_same_host(&addrs[i], &s->peer))
+            return true;
+    log_warn("hostname " STR_FMT " does not resolve to address " STR_FMT "%s%s", STR_ARG(name), STR_ARG(s->client_address),
+             status == DNS_OK ? "" : ": ", status == DNS_OK ? "" : dns_status_text(status));
+    return false;
+}
+
+static void look_up_name(struct smtpd_session *s) CO
+{
+    struct str name;
+    int64_t deadline = clock_deadline(CLIENT_NAME_SECONDS);
+    if (dns_lookup_ptr(&s->peer, &s->session_arena, deadline, &name) != DNS_OK || !address_domain_is_valid(name))
+        return;
+    s->client_reverse = name;
+    if (name_has_address(s, name, deadline))
+        s->client_name = name;
+}
+
+void smtpd_client_identify(struct smtpd_session *s)
+{
+    struct buf text = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    s->client_name = s->client_reverse = STR("unknown");
+    if (s->is_standalone) {
+        s->client_name = s->client_reverse = STR("localhost");
+        if (net_addr_parse(STR("127.0.0.1"), 0, &s->peer) < 0)
+            bug("loopback address does not parse");
+    }
+    net_addr_add_text(&text, &s->peer);
+    s->client_address = arena_str(&s->session_arena, buf_str(&text));
+    buf_clear(&text);
+    net_addr_add_literal(&text, &s->peer);
+    s->client_rfc = arena_str(&s->session_arena, buf_str(&text));
+    buf_release(&text);
+    s->client_port = arena_strf(&s->session_arena, "%u", net_addr_port(&s->peer));
+    if (s->settings->smtpd_peername_lookup && !s->is_standalone)
+        look_up_name(s);
+    s->client_log = s->settings->smtpd_client_port_logging
+                        ? arena_strf(&s->session_arena, STR_FMT "[" STR_FMT "]:" STR_FMT, STR_ARG(s->client_name),
+                                     STR_ARG(s->client_address), STR_ARG(s->client_port))
+                        : arena_strf(&s->session_arena, STR_FMT "[" STR_FMT "]", STR_ARG(s->client_name),
+                                     STR_ARG(s->client_address));
+    int found = s->is_standalone ? 1 : match_list_has_addr(s->daemon->mynetworks, s->client_name, &s->peer, &err);
+    if (found < 0) // unknown is a stranger: the safe side
+        log_warn("mynetworks lookup for " STR_FMT ": %s: treated as not in mynetworks", STR_ARG(s->client_log), err.text);
+    s->is_mynetworks = found > 0;
+}

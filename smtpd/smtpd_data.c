@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: ISC
+// smtpd_data.c: the DATA command: content up to CR LF . CR LF, then cleanup's verdict.
+// Suspends: while the client sends; each wait is bounded by smtpd_timeout, the whole by the session's deadline.
+#include "smtpd/smtpd.h"
+
+#define DATA_READ_SIZE (32 * 1024)
+
+// Waits for content; false when the client is gone (logged).
+static bool get_content(struct smtpd_session *s, size_t have, struct raw *input_r) CO
+{
+    struct err err = ERR_INIT;
+    int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
+    stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
+    int got = have > 0 ? stream_peek_more(s->stream, have, input_r, &err) : stream_peek(s->stream, input_r, &err);
+    if (got > 0)
+        return true;
+    if (got == 0)
+        err_set(&err, ERR_PROTOCOL, "lost connection");
+    smtpd_lost(s, &err);
+    return false;
+}
+
+static bool refuses_bare_newline(const struct smtpd_session *s)
+{
+    return s->transaction.content.saw_bare_lf && str_is_nocase(s->settings->smtpd_forbid_bare_newline, STR("reject"));
+}
+
+// Reads to the end of data whatever becomes of it. False when the session is over.
+static bool read_content(struct smtpd_session *s) CO
+{
+    struct smtpd_transaction *t = &s->transaction;
+    struct buf text = BUF_INIT;
+    struct raw input;
+    size_t left = 0;
+    bool is_open = true;
+
+    while (!t->content.is_done && (is_open = get_content(s, left, &input))) {
+        size_t used = smtpd_content_feed(&t->content, input, &text);
+        left = input.len - used;
+        stream_consume(s->stream, used);
+        smtpd_store_text(s, buf_str(&text));
+        buf_clear(&text);
+        if (refuses_bare_newline(s)) {
+            smtpd_reply(s, "%lld 5.5.2 " STR_FMT " Error: bare <LF> received",
+                        (long long)s->settings->smtpd_forbid_bare_newline_reject_code, STR_ARG(s->settings->myhostname));
+            s->is_closing = true;
+            is_open = false;
+            break;
+        }
+    }
+    buf_release(&text);
+    return is_open;
+}
+
+static bool is_data_allowed(struct smtpd_session *s, struct str arguments) CO
+{
+    struct smtpd_verdict v;
+    struct smtpd_transaction *t = &s->transaction;
+    if (t->has_bdat)
+        smtpd_reply(s, "503 5.5.1 Error: DATA after BDAT");
+    else if (t->recipient_count == 0 && (t->has_sender == false))
+        smtpd_reply(s, "503 5.5.1 Error: need RCPT command");
+    else if (t->recipient_count == 0)
+        smtpd_reply(s, "554 5.5.1 Error: no valid recipients");
+    else if (arguments.len > 0)
+        smtpd_reply(s, "501 5.5.4 Syntax: DATA");
+    else {
+        smtpd_restrict_stage(s, "smtpd_data_restrictions", s->settings->smtpd_data_restrictions, STR("DATA"), &v);
+        if (v.action != SMTPD_REJECT)
+            return true;
+        smtpd_reject(s, &v, STR_NULL);
+    }
+    return false;
+}
+
+void smtpd_data(struct smtpd_session *s, struct str arguments)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    struct submit_result result;
+
+    if (!is_data_allowed(s, arguments))
+        return;
+    smtpd_content_init(&t->content, true);
+    t->is_bad = false;
+    (void)smtpd_store_begin(s);
+    smtpd_reply(s, "354 End data with <CR><LF>.<CR><LF>");
+    if (smtpd_flush(s) < 0)
+        return;
+    stream_set_read_size(s->stream, DATA_READ_SIZE);
+    bool is_complete = read_content(s);
+    stream_set_read_size(s->stream, 0);
+    s->has_bare_lf |= t->content.saw_bare_lf;
+    if (!is_complete) { // an unfinished message is none
+        smtpd_transaction_reset(s);
+        return;
+    }
+    s->stage = "END-OF-MESSAGE";
+    smtpd_store_finish(s, &result);
+    if (result.code == 250) {
+        s->errors = s->junk = 0;
+        smtpd_reply(s, "250 2.0.0 Ok: queued as %s", result.queue_id);
+    } else {
+        smtpd_reply(s, "%d %s %s", result.code, result.status, result.reason);
+    }
+    smtpd_transaction_reset(s);
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: ISC
+// smtpd_mail.c: the MAIL command: sender and its parameters (RFC 5321 4.1.1.2, 1870, 3461, 6152, 6531).
+#include <sys/statvfs.h>
+
+#include "smtpd/smtpd.h"
+
+#define SPACE_CHECK_MS 1000
+
+// Is there room for half as much again as the largest message? The answer is at most a second old.
+static bool has_space(struct smtpd_session *s)
+{
+    struct smtpd *d = s->daemon;
+    int64_t now = clock_ms();
+    if (d->space_checked_ms == 0 || now - d->space_checked_ms >= SPACE_CHECK_MS) {
+        struct statvfs fs;
+        if (statvfs(".", &fs) < 0)
+            return true; // the write will tell
+        d->space_checked_ms = now;
+        d->free_bytes = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
+    }
+    int64_t limit = s->settings->message_size_limit;
+    if (limit > 0 && d->free_bytes / 3 * 2 < limit) {
+        log_warn("not enough free space in mail queue: %lld bytes < 1.5*message size limit", (long long)d->free_bytes);
+        return false;
+    }
+    return d->free_bytes >= s->settings->queue_minfree && d->free_bytes - s->transaction.declared_size > 0;
+}
+
+static bool take_size(struct smtpd_session *s, struct str value)
+{
+    if (str_to_i64(value, &s->transaction.declared_size) < 0 || s->transaction.declared_size < 0) {
+        smtpd_reply(s, "501 5.5.4 Bad message size syntax");
+        return false;
+    }
+    return true;
+}
+
+static bool take_body(struct smtpd_session *s, struct str value)
+{
+    if (str_is_nocase(value, STR("8BITMIME")))
+        s->transaction.encoding = STR("8bit");
+    else if (str_is_nocase(value, STR("7BIT")))
+        s->transaction.encoding = STR("7bit");
+    else
+        return false;
+    return true;
+}
+
+// One ESMTP parameter. False when an error reply was sent.
+static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    unsigned offered = s->daemon->ehlo_keywords;
+    if (str_is_nocase(p->name, STR("SIZE")) && (offered & SMTPD_EHLO_SIZE))
+        return take_size(s, p->value);
+    if (str_is_nocase(p->name, STR("BODY")) && (offered & SMTPD_EHLO_8BITMIME) && take_body(s, p->value))
+        return true;
+    if (str_is_nocase(p->name, STR("SMTPUTF8")) && p->value.ptr == NULL && (offered & SMTPD_EHLO_SMTPUTF8)) {
+        t->sendopts |= 1;
+        return true;
+    }
+    bool is_ret = str_is_nocase(p->name, STR("RET")), is_envid = str_is_nocase(p->name, STR("ENVID"));
+    if ((is_ret || is_envid) && !(offered & SMTPD_EHLO_DSN)) {
+        smtpd_reply(s, "501 5.7.1 DSN support is disabled");
+        return false;
+    }
+    if (is_ret) {
+        if (t->ret_flags == 0 && smtp_ret_parse(p->value, &t->ret_flags) == 0)
+            return true;
+        smtpd_reply(s, "501 5.5.4 Bad RET parameter syntax");
+        return false;
+    }
+    if (is_envid) {
+        if (t->envelope_id.len == 0 && p->value.len > 0 && p->value.len <= 400 &&
+            address_xtext_decode(p->value, &s->transaction_arena, &t->envelope_id) == 0 && str_is_printable(t->envelope_id))
+            return true;
+        smtpd_reply(s, "501 5.5.4 Bad ENVID parameter syntax");
+        return false;
+    }
+    smtpd_reply(s, "555 5.5.4 Unsupported option: " STR_FMT, STR_ARG(p->name));
+    return false;
+}
+
+// Sender and parameters. False when an error reply was sent.
+static bool take_arguments(struct smtpd_session *s, struct str arguments)
+{
+    struct smtp_parameter params[SMTP_PARAMETERS_MAX];
+    struct str rest;
+    size_t count;
+
+    if (!str_starts_nocase(arguments, STR("FROM:"))) {
+        smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
+        return false;
+    }
+    struct str path = str_trim(str_slice(arguments, 5, arguments.len));
+    if (address_parse_path(path, s->settings->strict_rfc821_envelopes, &s->transaction_arena, &s->transaction.sender, &rest) < 0 ||
+        !address_is_sane(s->transaction.sender)) {
+        log_warn("Illegal address syntax from " STR_FMT " in MAIL command: " STR_FMT, STR_ARG(s->client_log), STR_ARG(path));
+        smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
+        return false;
+    }
+    if (smtp_parameters_parse(rest, params, &count) < 0) {
+        smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!take_parameter(s, &params[i]))
+            return false;
+    if (!str_is_ascii(s->transaction.sender) && s->settings->strict_smtputf8 && !(s->transaction.sendopts & 1)) {
+        smtpd_reply(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+        return false;
+    }
+    return true;
+}
+
+static bool is_size_fine(struct smtpd_session *s)
+{
+    struct smtpd_verdict v = {.action = SMTPD_REJECT, .parameter = "message_size_limit"};
+    int64_t limit = s->settings->message_size_limit;
+    if (limit > 0 && s->transaction.declared_size > limit) {
+        v.code = 552;
+        strcpy(v.status, "5.3.4");
+        strcpy(v.text, "Message size exceeds fixed limit");
+        smtpd_reject(s, &v, STR_NULL);
+        return false;
+    }
+    if (!has_space(s)) {
+        smtpd_reply(s, "452 4.3.1 Insufficient system storage");
+        return false;
+    }
+    return true;
+}
+
+static bool is_sender_welcome(struct smtpd_session *s) CO
+{
+    struct smtpd_verdict v;
+    if (s->settings->smtpd_delay_reject)
+        return true;
+    s->transaction.has_sender = true;
+    smtpd_restrict_stage(s, "smtpd_sender_restrictions", s->settings->smtpd_sender_restrictions, s->transaction.sender, &v);
+    if (v.action == SMTPD_REJECT)
+        smtpd_reject(s, &v, STR_NULL);
+    return v.action != SMTPD_REJECT;
+}
+
+void smtpd_mail(struct smtpd_session *s, struct str arguments)
+{
+    if (s->helo.len == 0 && s->settings->smtpd_helo_required) {
+        smtpd_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
+        return;
+    }
+    if (s->transaction.has_bdat) {
+        smtpd_reply(s, "503 5.5.1 Error: MAIL after BDAT");
+        return;
+    }
+    if (s->transaction.has_sender) {
+        smtpd_reply(s, "503 5.5.1 Error: nested MAIL command");
+        return;
+    }
+    smtpd_transaction_reset(s);
+    if (!take_arguments(s, arguments) || !is_size_fine(s) || !is_sender_welcome(s)) {
+        smtpd_transaction_reset(s);
+        return;
+    }
+    s->transaction.has_sender = true;
+    s->transaction.started_us = clock_wall_us();
+    smtpd_reply(s, "250 2.1.0 Ok");
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: ISC
+// smtpd_rcpt.c: RCPT and VRFY: recipients, their DSN parameters, and whether they are accepted.
+#include "smtpd/smtpd.h"
+
+static bool take_orcpt(struct smtpd_session *s, struct str value, struct submit_recipient *rcpt)
+{
+    struct str type, rest = value, address;
+    if (rcpt->dsn_orcpt.len > 0 || value.len > 500 || !str_cut(&rest, ';', &type) || type.len == 0 ||
+        !str_is_printable(type) || address_xtext_decode(rest, &s->transaction_arena, &address) < 0 || !address_is_sane(address))
+        return false;
+    rcpt->dsn_orcpt = arena_strf(&s->transaction_arena, STR_FMT ";" STR_FMT, STR_ARG(type), STR_ARG(address));
+    return true;
+}
+
+// False when an error reply was sent.
+static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p, struct submit_recipient *rcpt)
+{
+    bool is_notify = str_is_nocase(p->name, STR("NOTIFY")), is_orcpt = str_is_nocase(p->name, STR("ORCPT"));
+    if ((is_notify || is_orcpt) && !(s->daemon->ehlo_keywords & SMTPD_EHLO_DSN))
+        smtpd_reply(s, "501 5.7.1 DSN support is disabled");
+    else if (is_notify && (rcpt->notify != 0 || smtp_notify_parse(p->value, &rcpt->notify) < 0))
+        smtpd_reply(s, "501 5.5.4 Error: Bad NOTIFY parameter syntax");
+    else if (is_orcpt && !take_orcpt(s, p->value, rcpt))
+        smtpd_reply(s, "501 5.5.4 Error: Bad ORCPT parameter syntax");
+    else if (!is_notify && !is_orcpt)
+        smtpd_reply(s, "555 5.5.4 Unsupported option: " STR_FMT, STR_ARG(p->name));
+    else
+        return true;
+    return false;
+}
+
+static bool take_arguments(struct smtpd_session *s, struct str arguments, struct submit_recipient *rcpt)
+{
+    struct smtp_parameter params[SMTP_PARAMETERS_MAX];
+    struct str rest;
+    size_t count;
+
+    if (!str_starts_nocase(arguments, STR("TO:"))) {
+        smtpd_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
+        return false;
+    }
+    struct str path = str_trim(str_slice(arguments, 3, arguments.len));
+    if (address_parse_path(path, s->settings->strict_rfc821_envelopes, &s->transaction_arena, &rcpt->address, &rest) < 0 ||
+        !address_is_sane(rcpt->address) || rcpt->address.len == 0) {
+        log_warn("Illegal address syntax from " STR_FMT " in RCPT command: " STR_FMT, STR_ARG(s->client_log), STR_ARG(path));
+        smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
+        return false;
+    }
+    if (smtp_parameters_parse(rest, params, &count) < 0) {
+        smtpd_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!take_parameter(s, &params[i], rcpt))
+            return false;
+    return true;
+}
+
+static bool has_room(struct smtpd_session *s)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    if (s->settings->smtpd_recipient_limit <= 0 || (int64_t)t->recipient_count < s->settings->smtpd_recipient_limit)
+        return true;
+    smtpd_reply(s, "452 4.5.3 Error: too many recipients");
+    if (t->overshoot++ < (uint64_t)s->settings->smtpd_recipient_overshoot_limit)
+        s->command_failed = false; // a client that only asks for more than the limit is no attacker (RFC 5321 4.5.3.1.10)
+    return false;
+}
+
+static void add_recipient(struct smtpd_session *s, const struct submit_recipient *rcpt)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    if (t->recipient_count == t->recipient_cap) {
+        size_t cap = t->recipient_cap ? t->recipient_cap * 2 : 4;
+        struct submit_recipient *larger = ARENA_ARRAY(&s->transaction_arena, struct submit_recipient, cap);
+        if (t->recipient_count > 0)
+            memcpy(larger, t->recipients, t->recipient_count * sizeof(*larger));
+        t->recipients = larger;
+        t->recipient_cap = cap;
+    }
+    t->recipients[t->recipient_count++] = *rcpt;
+}
+
+void smtpd_rcpt(struct smtpd_session *s, struct str arguments)
+{
+    struct submit_recipient rcpt = {.notify = 0};
+    struct smtpd_verdict verdict;
+
+    if (!s->transaction.has_sender) {
+        smtpd_reply(s, "503 5.5.1 Error: need MAIL command");
+        return;
+    }
+    if (s->transaction.has_bdat) {
+        smtpd_reply(s, "503 5.5.1 Error: RCPT after BDAT");
+        return;
+    }
+    if (!has_room(s) || !take_arguments(s, arguments, &rcpt))
+        return;
+    smtpd_restrict_recipient(s, rcpt.address, &verdict);
+    if (verdict.action == SMTPD_REJECT) {
+        smtpd_reject(s, &verdict, rcpt.address);
+        return;
+    }
+    add_recipient(s, &rcpt);
+    smtpd_reply(s, "250 2.1.5 Ok");
+}
+
+void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
+{
+    struct smtpd_verdict verdict;
+    struct str address, rest, shown = str_trim(arguments);
+
+    if (s->settings->disable_vrfy_command) {
+        smtpd_reply(s, "502 5.5.1 VRFY command is disabled");
+        return;
+    }
+    if (shown.len == 0) {
+        smtpd_reply(s, "501 5.5.4 Syntax: VRFY address%s", s->settings->smtputf8_enable ? " [SMTPUTF8]" : "");
+        return;
+    }
+    struct arena_mark mark = arena_mark(&s->transaction_arena);
+    if (address_parse_path(shown, false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address)) {
+        smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
+    } else {
+        smtpd_restrict_recipient(s, address, &verdict);
+        if (verdict.action == SMTPD_REJECT)
+            smtpd_reject(s, &verdict, address);
+        else
+            smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(shown));
+    }
+    arena_reset_to(&s->transaction_arena, mark);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: ISC
+// smtpd_reply.c: replies to the client and the lines that explain refusals in the log.
+// Suspends: smtpd_flush.
+#include "smtpd/smtpd.h"
+
+#define REPLY_MAX 510 // RFC 5321 4.5.3.1.5, without CR LF
+
+static void note_code(struct smtpd_session *s, const char *reply)
+{
+    if (reply[0] == '4' || reply[0] == '5')
+        s->command_failed = true;
+    if (strncmp(reply, "421", 3) == 0 || strncmp(reply, "521", 3) == 0)
+        s->is_closing = true;
+}
+
+// soft_bounce turns a permanent refusal, and its enhanced status, into a temporary one.
+static void soften(const struct smtpd_session *s, struct buf *reply)
+{
+    if (!s->settings->soft_bounce || reply->len < 4 || reply->ptr[0] != '5')
+        return;
+    reply->ptr[0] = '4';
+    if (reply->len > 5 && reply->ptr[4] == '5' && reply->ptr[5] == '.')
+        reply->ptr[4] = '4';
+}
+
+void smtpd_reply(struct smtpd_session *s, const char *format, ...)
+{
+    struct buf line = BUF_INIT, clean = BUF_INIT;
+    va_list ap;
+    va_start(ap, format);
+    buf_vaddf(&line, format, ap);
+    va_end(ap);
+    soften(s, &line);
+    buf_add_printable(&clean, buf_str(&line), REPLY_MAX);
+    note_code(s, buf_cstr(&clean));
+    stream_write_str(s->stream, buf_str(&clean));
+    stream_write(s->stream, "\r\n", 2);
+    buf_release(&line);
+    buf_release(&clean);
+}
+
+void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lines, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        stream_printf(s->stream, "%d%c%s\r\n", code, i + 1 < count ? '-' : ' ', lines[i]);
+}
+
+int smtpd_flush(struct smtpd_session *s)
+{
+    struct err err = ERR_INIT;
+    if (stream_unflushed(s->stream) == 0)
+        return 0;
+    int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
+    stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
+    if (stream_flush(s->stream, &err) == 0)
+        return 0;
+    smtpd_lost(s, &err);
+    return -1;
+}
+
+static void add_context(struct buf *b, const struct smtpd_session *s, struct str recipient)
+{
+    if (s->transaction.has_sender) {
+        buf_add_cstr(b, " from=<");
+        address_add_log(b, s->transaction.sender);
+        buf_add_char(b, '>');
+    }
+    if (recipient.ptr != NULL) {
+        buf_add_cstr(b, " to=<");
+        address_add_log(b, recipient);
+        buf_add_char(b, '>');
+    }
+    buf_addf(b, " proto=%s", s->protocol);
+    if (s->helo.len > 0)
+        buf_addf(b, " helo=<" STR_FMT ">", STR_ARG(s->helo));
+}
+
+void smtpd_reject(struct smtpd_session *s, const struct smtpd_verdict *v, struct str recipient)
+{
+    struct buf reply = BUF_INIT, context = BUF_INIT;
+    buf_addf(&reply, "%d %s %s", v->code, v->status, v->text);
+    soften(s, &reply);
+    add_context(&context, s, recipient);
+    log_info("NOQUEUE: reject: %s from " STR_FMT ": %s;%s", s->stage, STR_ARG(s->client_log), buf_cstr(&reply),
+             buf_cstr(&context));
+    smtpd_reply(s, "%s", buf_cstr(&reply));
+    buf_release(&reply);
+    buf_release(&context);
+}

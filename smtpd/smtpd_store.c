@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: ISC
+// smtpd_store.c: hands a message to cleanup: envelope, client attributes, the Received: header, content.
+// Suspends: while cleanup is slow, and for its verdict.
+#include <unistd.h>
+
+#include "smtpd/smtpd.h"
+
+#define STORE_ATTRS_MAX  20
+#define STORE_SECONDS    600 // for cleanup's verdict: a queue file system may be slow
+
+void smtpd_store_fail(struct smtpd_session *s, int code, const char *status, const char *reason)
+{
+    struct submit_result *f = &s->transaction.failure;
+    if (s->transaction.is_bad)
+        return; // the first failure is the reason
+    s->transaction.is_bad = true;
+    *f = (struct submit_result){.code = code};
+    strncpy(f->status, status, sizeof(f->status) - 1);
+    strncpy(f->reason, reason, sizeof(f->reason) - 1);
+    if (s->transaction.submit != NULL)
+        submit_abort(s->transaction.submit);
+    s->transaction.submit = NULL;
+}
+
+static void fail_from(struct smtpd_session *s, const struct err *err)
+{
+    log_warn("problem talking to service cleanup: %s", err->text);
+    smtpd_store_fail(s, 451, "4.3.0", "Error: queue file write error");
+}
+
+struct attr_list {
+    struct submit_attr items[STORE_ATTRS_MAX];
+    size_t count;
+};
+
+static void add_attr(struct attr_list *l, const char *name, struct str value)
+{
+    if (value.len > 0 && l->count < STORE_ATTRS_MAX)
+        l->items[l->count++] = (struct submit_attr){name, value};
+}
+
+// The log_* names are what earlier hops may override (XFORWARD); the others are always this client.
+static void add_client_attrs(struct smtpd_session *s, struct attr_list *l)
+{
+    struct arena *a = &s->transaction_arena;
+    struct buf address = BUF_INIT;
+    struct str protocol = str_from(s->protocol);
+
+    net_addr_add_text(&address, &s->local);
+    add_attr(l, "rewrite_context", s->is_mynetworks && net_addr_is_same_host(&s->peer, &s->local) ? STR("local") : STR("remote"));
+    add_attr(l, "encoding", s->transaction.encoding);
+    add_attr(l, "log_client_name", s->client_name);
+    add_attr(l, "log_client_address", s->client_address);
+    add_attr(l, "log_client_port", s->client_port);
+    add_attr(l, "log_message_origin", s->client_log);
+    add_attr(l, "log_helo_name", s->helo);
+    add_attr(l, "log_protocol_name", protocol);
+    add_attr(l, "client_name", s->client_name);
+    add_attr(l, "reverse_client_name", s->client_reverse);
+    add_attr(l, "client_address", s->client_address);
+    add_attr(l, "client_port", s->client_port);
+    add_attr(l, "server_address", arena_str(a, buf_str(&address)));
+    add_attr(l, "server_port", arena_strf(a, "%u", net_addr_port(&s->local)));
+    add_attr(l, "helo_name", s->helo);
+    add_attr(l, "protocol_name", protocol);
+    add_attr(l, "client_address_type", arena_strf(a, "%d", net_addr_family(&s->peer)));
+    buf_release(&address);
+}
+
+// RFC 5321 4.4. The queue id stands between the two parts; cleanup alone knows it.
+static void make_received(struct smtpd_session *s, struct submit_envelope *e)
+{
+    const struct settings *set = s->settings;
+    struct smtpd_transaction *t = &s->transaction;
+    struct arena *a = &s->transaction_arena;
+    struct buf after = BUF_INIT;
+    const char *utf8 = t->sendopts & 1 ? "UTF8SMTP" : s->protocol;
+
+    if (set->smtpd_hide_client_session) {
+        e->received_before = arena_strf(a, "Received: by " STR_FMT " (" STR_FMT ") id ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
+    } else {
+        struct str helo = s->helo.len > 0 ? s->helo : s->client_name;
+        e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n\tby " STR_FMT " (" STR_FMT ") with %s id ",
+                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), STR_ARG(set->myhostname),
+                                        STR_ARG(set->mail_name), utf8);
+    }
+    if (t->recipient_count == 1) {
+        buf_add_cstr(&after, "\n\tfor <");
+        address_add_external(&after, t->recipients[0].address);
+        buf_add_cstr(&after, ">; ");
+    } else {
+        buf_add_cstr(&after, ";\n\t");
+    }
+    clock_add_rfc5322(&after, clock_wall());
+    e->received_after = arena_str(a, buf_str(&after));
+    buf_release(&after);
+}
+
+int smtpd_store_begin(struct smtpd_session *s)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    struct arena *a = &s->transaction_arena;
+    struct attr_list attrs = {.count = 0};
+    struct err err = ERR_INIT;
+    struct str no_maps = STR("no_address_mappings"), no_checks = STR("no_header_body_checks");
+    struct submit_envelope e = {.sender = t->sender, .recipients = t->recipients, .recipient_count = t->recipient_count,
+                                .arrival_us = t->started_us, .envelope_id = t->envelope_id, .ret_flags = t->ret_flags,
+                                .sendopts = t->sendopts, .filter = s->settings->content_filter, .flags = 0};
+
+    if (str_find_str(s->settings->receive_override_options, no_maps) < 0)
+        e.flags |= SUBMIT_MAP;
+    if (str_find_str(s->settings->receive_override_options, no_checks) < 0)
+        e.flags |= SUBMIT_FILTER;
+    if (s->settings->always_add_missing_headers)
+        e.flags |= SUBMIT_ADD_MISSING;
+    add_client_attrs(s, &attrs);
+    e.attrs = attrs.items;
+    e.attr_count = attrs.count;
+    make_received(s, &e);
+    e.log_tag = arena_strf(a, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
+    e.log_text = arena_strf(a, "client=" STR_FMT, STR_ARG(s->client_log));
+    t->content_bytes = 0;
+    t->submit = submit_begin(s->daemon->submit, &e, clock_deadline(STORE_SECONDS + s->settings->smtpd_timeout), &err);
+    if (t->submit != NULL)
+        return 0;
+    fail_from(s, &err);
+    return -1;
+}
+
+void smtpd_store_text(struct smtpd_session *s, struct str text)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    struct err err = ERR_INIT;
+    if (t->is_bad || text.len == 0)
+        return;
+    t->content_bytes += (int64_t)text.len;
+    if (s->settings->message_size_limit > 0 && t->content_bytes > s->settings->message_size_limit) {
+        log_warn("NOQUEUE: queue file size limit exceeded");
+        smtpd_store_fail(s, 552, "5.3.4", "Error: message file too big");
+        return;
+    }
+    if (submit_write(t->submit, text, &err) == 0)
+        return;
+    submit_abort(t->submit);
+    t->submit = NULL;
+    fail_from(s, &err);
+}
+
+void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    struct err err = ERR_INIT;
+    struct submit *submit = t->submit;
+    t->submit = NULL;
+    if (!t->is_bad && submit_finish(submit, result_r, &err) == 0)
+        return;
+    if (!t->is_bad)
+        fail_from(s, &err);
+    *result_r = t->failure;
+}
