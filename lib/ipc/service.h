@@ -8,7 +8,7 @@
 // Contract with master: descriptors 3 = status channel, 4 = log (maybe /dev/null), 5.. = listening sockets (-s N). Arguments as Postfix's
 // (-n NAME -t TYPE -u -c -l -z -v -d -D -o N=V -S …). Environment: MAIL_CONFIG, GENERATION, DROMOS_SESSION_LIMIT (how many sessions
 // this process may hold), DROMOS_LOG (syslog | file | stderr). Status lines written to the status channel, one write each:
-// "S <sessions> <limit>\n" when the session count crosses the limit or half of it, or falls to zero; "R\n" when the process
+// "S <sessions> <limit>\n" when it is ready and when the session count crosses the limit or half of it; "R\n" when the process
 // retires by itself (use limit, idle, changed table): master no longer counts it. End of file on the status
 // channel (master reloads, stops or died) means retire: stop accepting, finish what runs, exit 0.
 #ifndef DROMOS_IPC_SERVICE_H
@@ -28,6 +28,8 @@ enum service_flags {
     SERVICE_DATAGRAM = 64,    // listens on datagrams: serve() gets the socket itself, once
     SERVICE_ONE_SESSION = 128, // at most one session in a process, whatever the limit (blocking code in serve)
     SERVICE_MANY_CLIENTS = 256, // clients keep connections: maxproc does not limit them (anvil, proxymap, rewrite; SOLITARY implies it)
+    SERVICE_TAKES_ALL = 512,  // one connection may use the whole session_limit (agents that tell the queue manager that capacity):
+                              // it counts as that many, so the next connection goes to another process
 };
 
 struct service_client {
@@ -66,9 +68,6 @@ int service_main(const struct service *service, int argc, char **argv); // retur
 void service_hold(struct service_context *ctx);    // background work under way: do not end for idleness or retirement yet
 void service_unhold(struct service_context *ctx);
 unsigned service_sessions(void);                   // under way in this process
-// A session that may do the work of several (a queue manager's connection to an agent that takes `capacity` requests at once)
-// counts as that many: called in serve(), until serve() returns. At most session_limit is counted.
-void service_set_weight(struct service_context *ctx, unsigned capacity) CO;
 // Waits for the next request on a kept connection: as ipc_recv, but returns 0 at once when the process retires meanwhile.
 int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_view *view_r, int64_t deadline,
                  struct err *err) CO MUST_CHECK;
