@@ -1,0 +1,12 @@
+# bench: measurements against Debian's Postfix on this machine. BENCH_ARGS adds options (--quick, --only NAME).
+
+BENCH_ARGS ?=
+
+$(BUILD)/bench/sessions: $(call obj,bench/sessions.c)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+bench: programs $(BUILD)/bench/sessions
+	@/usr/bin/python3 bench/bench.py $(BENCH_ARGS)
+
+.PHONY: bench

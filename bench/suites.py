@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: ISC
+"""The two mail systems that are compared, and Debian's package unpacked without installing it."""
+import os
+import pwd
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP / "tests"))
+
+from harness import Instance, dromos_flavour, ensure_accounts, postfix_flavour  # noqa: E402
+
+SCRATCH = Path(__file__).resolve().parent / "scratch"
+LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
+
+
+def _download(folder, package):
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package]
+    if subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False).returncode != 0:
+        subprocess.run(["apt-get", "-q", "update"], capture_output=True, timeout=300, check=True)
+        subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=True)
+    return max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
+
+
+def debian_postfix():
+    """The root folder of Debian's unpacked postfix package; downloads it, and the libraries it misses, when needed."""
+    given = os.environ.get("DROMOS_POSTFIX_ROOT")
+    if given:
+        return Path(given)
+    root = SCRATCH / "postfix-root"
+    smtpd = root / "usr/lib/postfix/sbin/smtpd"
+    if smtpd.exists():
+        return root
+    downloads = SCRATCH / "packages"
+    print("downloading Debian's postfix package (unpacked into bench/scratch, not installed)", flush=True)
+    archive = _download(downloads, "postfix")
+    subprocess.run(["dpkg-deb", "-x", archive, root], check=True, timeout=60)
+    depends = subprocess.run(["dpkg-deb", "-f", archive, "Depends"], check=True, capture_output=True, text=True,
+                             timeout=60).stdout
+    environment = dict(os.environ, **postfix_flavour(root).environment)
+    linked = subprocess.run(["ldd", smtpd], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    if "not found" in linked.stdout:
+        for package in re.findall(r"\b(lib[\w.+-]+)", depends):
+            if package != "libc6":
+                subprocess.run(["dpkg-deb", "-x", _download(downloads, package), root], check=True, timeout=60)
+    return root
+
+
+def _more_descriptors():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Suite:
+    """One of the two, with its queue in a given folder and its mail going to a given sink port."""
+
+    def __init__(self, name, flavour, folder, sink_port):
+        self.name = name
+        self.folder = Path(folder)
+        accounts = ensure_accounts()
+        person = pwd.getpwnam(accounts.person)
+        self.instance = Instance(self.folder, flavour=flavour, inet_row="", main={
+            "relayhost": f"[127.0.0.1]:{sink_port}",
+            "virtual_mailbox_domains": "virt.example",
+            "virtual_mailbox_base": self.folder / "mail",
+            "virtual_mailbox_maps": "static:box/",
+            "virtual_uid_maps": f"static:{person.pw_uid}",
+            "virtual_gid_maps": f"static:{person.pw_gid}",
+            "virtual_minimum_uid": "1",
+        })
+        # Room for thousands of sessions; every other limit is the default.
+        self.instance.inet_row = f"127.0.0.1:{self.instance.port} inet n - n - 6000 smtpd"
+        self.instance.write()
+
+    def start(self):
+        self.instance.start(preexec=_more_descriptors, timeout=60)
+
+    def stop(self):
+        self.instance.stop(timeout=60)
+        self.instance.remove()
+
+
+def make_suites(wanted, folder, sink_port):
+    """{name: Suite} of those asked for and possible here."""
+    suites = {}
+    if "postfix" in wanted:
+        if os.geteuid() != 0:
+            print("Postfix starts only as root: measuring ours alone", flush=True)
+        else:
+            suites["postfix"] = Suite("postfix", postfix_flavour(debian_postfix()), folder / "postfix", sink_port)
+    if "dromos" in wanted:
+        suites["dromos"] = Suite("dromos", dromos_flavour(), folder / "dromos", sink_port)
+    return suites

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: ISC
+"""The workloads: each takes a suite and gives one figure."""
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from suites import TOP, debian_postfix, postfix_flavour  # first: it makes the harness importable
+from measure import SystemCalls, cpu_seconds, pss_kib
+from harness import ensure_accounts, free_port, is_listening, wait_until
+
+RUN_TIMEOUT = 900  # seconds for one run of one workload
+
+
+class Tools:
+    """Debian's smtp-source and smtp-sink, and our bench/sessions."""
+
+    def __init__(self, build):
+        self.flavour = postfix_flavour(debian_postfix())
+        self.sessions = Path(build) / "bench" / "sessions"
+        self.sink_port = free_port()
+        self.sink = None
+
+    def environment(self):
+        return {"PATH": "/usr/bin:/bin", **self.flavour.environment}
+
+    def start_sink(self):
+        account = ["-u", ensure_accounts().owner] if os.geteuid() == 0 else []
+        command = [self.flavour.command_directory / "smtp-sink", *account, f"127.0.0.1:{self.sink_port}", "1024"]
+        self.sink = subprocess.Popen(command, env=self.environment(), stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        wait_until(lambda: is_listening(self.sink_port), 10, "smtp-sink to listen")
+
+    def stop_sink(self):
+        if self.sink:
+            self.sink.terminate()
+            self.sink.wait(10)
+
+    def source(self, port, messages, *, sessions=20, size=4096, kept=True, recipient="to@sink.example", recipients=1):
+        command = [str(self.flavour.command_directory / "smtp-source"), "-s", str(sessions), "-l", str(size), "-m",
+                   str(messages), "-r", str(recipients), "-f", "from@client.example", "-t", recipient,
+                   "-M", "client.example", *(["-d"] if kept else []), f"127.0.0.1:{port}"]
+        result = subprocess.run(command, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True,
+                                text=True, timeout=RUN_TIMEOUT, check=False)
+        if result.returncode != 0:
+            raise RuntimeError(f"smtp-source: {result.stderr[-500:]}")
+
+
+def _has_file(folder):
+    """Whether there is a file at or below folder; stops at the first, so that a look at a full queue costs little."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(_has_file(entry.path) if entry.is_dir(follow_symlinks=False) else True for entry in entries)
+    except FileNotFoundError:
+        return False
+
+
+def _queue_is_empty(instance):
+    # In the direction in which files move, so that none slips by between two looks.
+    return not any(_has_file(instance.queue_directory / queue) for queue in ("maildrop", "incoming", "active"))
+
+
+def relay(tools, suite, messages, **options):
+    """Messages per second from the first connection until the last has left the queue; the CPU time per message
+    (milliseconds) is remembered in suite.last_cpu."""
+    instance = suite.instance
+    cpu = cpu_seconds(instance)
+    start = time.monotonic()
+    tools.source(instance.port, messages, **options)
+    wait_until(lambda: _queue_is_empty(instance), RUN_TIMEOUT, "the queue to drain", 0.01)
+    elapsed = time.monotonic() - start
+    suite.last_cpu = (cpu_seconds(instance) - cpu) / messages * 1000
+    deferred = instance.queue_ids("deferred")
+    if deferred:
+        raise RuntimeError(f"{suite.name}: {len(deferred)} messages deferred; {instance.log.text()[-2000:]}")
+    return messages / elapsed
+
+
+def maildir(tools, suite, messages):
+    box = suite.folder / "mail" / "box"
+    shutil.rmtree(box, ignore_errors=True)
+    rate = relay(tools, suite, messages, recipient="a@virt.example")
+    found = len(suite.instance.maildir_messages_names(box))
+    if found != messages:
+        raise RuntimeError(f"{suite.name}: {found} of {messages} messages in the Maildir")
+    shutil.rmtree(box, ignore_errors=True)
+    return rate
+
+
+def connections(tools, suite, count):
+    result = subprocess.run([tools.sessions, "rate", str(suite.instance.port), "20", str(count)], capture_output=True,
+                            text=True, timeout=RUN_TIMEOUT, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"{suite.name}: {result.stderr}")
+    return float(result.stdout)
+
+
+class Held:
+    """So many sessions after EHLO, held open for the duration of a with block."""
+
+    def __init__(self, tools, suite, count):
+        self.command = [tools.sessions, "hold", str(suite.instance.port), str(count)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()  # the program gives up by itself after 30 s of silence
+        if not line.startswith("held"):
+            self.process.wait(10)
+            raise RuntimeError("the sessions were not taken")
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+def idle_memory(tools, suite, count):
+    """KiB of all processes per session that is idle after EHLO."""
+    before = pss_kib(suite.instance)
+    with Held(tools, suite, count):
+        time.sleep(1)
+        after = pss_kib(suite.instance)
+    time.sleep(1)
+    return (after - before) / count
+
+
+def relay_among_idle(tools, suite, count, messages):
+    with Held(tools, suite, count):
+        return relay(tools, suite, messages)
+
+
+def system_calls(tools, suite, messages):
+    calls = SystemCalls(suite.instance)
+    try:
+        relay(tools, suite, messages, sessions=20)
+    finally:
+        counts = calls.finish()
+    suite.last_calls = counts
+    return sum(counts.values()) / messages
+
+
+def build_directory():
+    return TOP / "build"
