@@ -6,7 +6,7 @@
 set -euo pipefail
 
 build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev libidn2-dev libseccomp-dev liblmdb-dev
-    libpcre2-dev libssl-dev libsasl2-dev check clang-format)
+    libpcre2-dev libssl-dev libsasl2-dev check libclang-rt-dev clang-format)
 test_packages=(python3 python3-pytest swaks lmdb-utils strace)
 
 if [ "${1:-}" = --list ]; then

@@ -151,7 +151,7 @@ def test_aliases(instance, workdir):
     (raw,) = system.wait_maildir(system.mail_directory / system.person)
     system.wait_queue_empty()
     assert len(system.maildir_messages(system.mail_directory / system.person)) == 1, "nested aliases deliver once"
-    system.log.wait_for(rf"to=<{system.person}@test\.example>, orig_to=<root@test\.example>, relay=local")
+    system.log.wait_for(rf"to=<{system.person}@mx\.test\.example>, orig_to=<root@test\.example>, relay=local")
 
 
 def test_unknown_local_user_bounces_with_its_reason(instance, sink):

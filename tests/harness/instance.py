@@ -135,7 +135,7 @@ class Instance:
             "maillog_file_prefixes": self.directory,
             "myhostname": "mx.test.example",
             "mydomain": "test.example",
-            "mydestination": "test.example, localhost",
+            "mydestination": "$myhostname, test.example, localhost",
             "mynetworks": "127.0.0.0/8",
             "inet_interfaces": "127.0.0.1",
             "inet_protocols": "ipv4",
@@ -393,6 +393,13 @@ class Instance:
         new = Path(path) / "new"
         try:
             return [entry.read_bytes() for entry in sorted(new.iterdir())]
+        except FileNotFoundError:
+            return []
+
+    def maildir_messages_names(self, path):
+        """File names of the new messages, for counting without reading them."""
+        try:
+            return os.listdir(Path(path) / "new")
         except FileNotFoundError:
             return []
 
