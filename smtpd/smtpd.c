@@ -61,9 +61,13 @@ static void smtpd_serve(struct service_context *ctx, struct service_client *clie
     s->peer = client->peer;
     s->local = client->local;
     s->is_standalone = client->is_standalone;
-    s->stream = stream_new(client->fd);
-    smtpd_session_run(s);
-    stream_free(s->stream);
+    if (s->is_standalone) {
+        smtpd_standalone_run(s);
+    } else {
+        s->stream = stream_new(client->fd);
+        smtpd_session_run(s);
+        stream_free(s->stream);
+    }
     arena_release(&s->session_arena);
     arena_release(&s->transaction_arena);
     mem_free(s);

@@ -101,6 +101,9 @@ void smtpd_session_run(struct smtpd_session *s) CO;
 void smtpd_transaction_reset(struct smtpd_session *s);
 void smtpd_lost(struct smtpd_session *s, const struct err *err); // logs "lost connection after …" or "timeout after …"
 
+// smtpd_standalone.c: runs the session on standard input and output.
+void smtpd_standalone_run(struct smtpd_session *s) CO;
+
 // smtpd_reply.c: replies are buffered; the session flushes before it waits.
 void smtpd_reply(struct smtpd_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lines, size_t count);
