@@ -37,6 +37,20 @@ struct address_list {
 #define ADDRESS_LIST_MAX 50000
 int address_list_parse(struct str text, struct arena *arena, struct address_list *list_r, struct err *err);
 
+// The same one address at a time, with its place in the text, so that it can be replaced there.
+struct address_scan {
+    struct str text;
+    size_t at;
+};
+struct address_span {
+    size_t from, to;    // of the addr-spec: between < and >, or the bare words
+    bool is_angle;      // it stands between < and >
+    bool is_valid;      // false: not an address; `address` is then ""
+    struct str address; // internal form, in the arena; "" also for <>
+};
+void address_scan_init(struct address_scan *scan, struct str text); // borrows text
+int address_scan_next(struct address_scan *scan, struct arena *arena, struct address_span *span_r); // 1, 0 end
+
 // xtext (RFC 3461) for ENVID and ORCPT.
 int address_xtext_decode(struct str text, struct arena *arena, struct str *out_r);
 void address_xtext_add(struct buf *b, struct str text);

@@ -102,6 +102,8 @@ void queue_reader_close(struct queue_reader *r);
 struct record_walk;
 struct record_walk *record_walk_open(int fd, int64_t offset, bool follows_pointers, struct err *err);
 int record_walk_next(struct record_walk *w, struct record *record_r, struct err *err); // 1, 0 clean end of file, -1 malformed
+void record_walk_seek(struct record_walk *w, int64_t offset); // the next record is the one at `offset`
+int64_t record_walk_tell(const struct record_walk *w);
 void record_walk_close(struct record_walk *w);
 
 #endif
