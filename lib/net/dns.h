@@ -29,7 +29,8 @@ struct dns_mx {
 int dns_init(struct err *err); // before the jail
 void dns_deinit(void);
 
-// Results live in `arena`. *is_secure_r (may be NULL) is the AD bit. MX sorted by preference, equal ones shuffled.
+// Results live in `arena`. *is_secure_r (may be NULL) is the AD bit. MX sorted by preference,
+// equal ones in the order of the answer (the caller shuffles where the administrator wants it).
 enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx **mx_r,
                               size_t *count_r) CO;
 // A and AAAA at once (family AF_UNSPEC), or one of them. Address literals are not accepted. hosts file first if with_hosts.

@@ -14,6 +14,7 @@
 struct stream; // one owner, one coroutine at a time
 
 struct stream *stream_new(int fd); // takes the descriptor; non-blocking is set here
+struct stream *stream_new_pair(int in, int out); // reads one descriptor, writes another (standard input and output)
 void stream_free(struct stream *s); // flushes nothing; closes; NULL is fine
 int stream_fd(const struct stream *s);
 void stream_set_deadline(struct stream *s, int64_t deadline);
@@ -37,6 +38,7 @@ bool stream_is_alive(struct stream *s);         // connection cache: no EOF, no 
 void stream_write(struct stream *s, const void *data, size_t len); // into the buffer, never waits (callers flush)
 void stream_write_str(struct stream *s, struct str text);
 void stream_printf(struct stream *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct buf *stream_output(struct stream *s); // the write buffer itself, for encoders that append in place
 size_t stream_unflushed(const struct stream *s);
 int stream_flush(struct stream *s, struct err *err) CO MUST_CHECK; // one write when the kernel takes it all
 void stream_set_read_size(struct stream *s, size_t size); // bytes asked of the kernel at once: 4 KiB idle, more for content
