@@ -1,0 +1,3 @@
+LIB_SRCS += lib/agent/agent.c lib/agent/agent_report.c lib/agent/agent_serve.c lib/agent/bounce_client.c
+UNIT_TESTS += lib/agent/agent_test.c
+FUZZERS += tests/fuzz/delivery_fuzz.c
