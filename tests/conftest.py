@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Fixtures of the end-to-end tests: `instance` makes and ends mail systems, `sink` and `dns` play the outside."""
+import contextlib
 import os
-import pwd
 import shutil
 import sys
 import tempfile
@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from harness import DnsServer, Instance, Sink, ensure_accounts, selected_flavour  # noqa: E402
+from harness import DnsServer, Instance, Sink, ensure_accounts, selected_flavour, virtual_parameters  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -40,7 +40,8 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and report.failed:
-        for made in getattr(item, "dromos_instances", []):
+        made_here = getattr(item, "dromos_instances", []) + getattr(item.parent, "dromos_instances", [])
+        for made in made_here:
             report.sections.append((f"mail log of {made.directory.name}", made.log.text()[-8000:]))
 
 
@@ -52,8 +53,8 @@ def flavour():
     return chosen
 
 
-@pytest.fixture
-def workdir():
+@contextlib.contextmanager
+def _workdir():
     """A short path (UNIX socket names are bounded) that every account can enter."""
     path = Path(tempfile.mkdtemp(prefix="dromos-", dir=os.environ.get("DROMOS_TEST_TMP", "/tmp")))
     os.chmod(path, 0o755)
@@ -61,15 +62,15 @@ def workdir():
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture
-def instance(request, workdir, flavour):
-    """A function that makes an instance (and starts it unless start=False) and sees to its end."""
+@contextlib.contextmanager
+def _instances(node, folder, flavour):
+    """A function that makes an instance (and starts it unless start=False); sees to the end of all it made."""
     made = []
-    request.node.dromos_instances = made
+    node.dromos_instances = made
 
     def make(start=True, name=None, **options):
         number = len(made) + 1
-        one = Instance(workdir / (name or f"i{number}"), flavour=flavour, **options)
+        one = Instance(folder / (name or f"i{number}"), flavour=flavour, **options)
         made.append(one)
         return one.start() if start else one
 
@@ -81,6 +82,25 @@ def instance(request, workdir, flavour):
     assert not reports, f"sanitizer reports:\n{reports[:6000]}"
     panics = [line for one in made for line in one.log.lines() if "panic:" in line]
     assert not panics, f"panics in the log: {panics}"
+
+
+@pytest.fixture
+def workdir():
+    with _workdir() as path:
+        yield path
+
+
+@pytest.fixture
+def instance(request, workdir, flavour):
+    with _instances(request.node, workdir, flavour) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_instance(request, flavour):
+    """As `instance`, for tests of one file that share a running system."""
+    with _workdir() as path, _instances(request.node, path, flavour) as make:
+        yield make
 
 
 @pytest.fixture
@@ -112,7 +132,7 @@ def dns():
         one.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def accounts():
     return ensure_accounts()
 
@@ -122,20 +142,6 @@ def is_full(request):
     return request.config.getoption("--full")
 
 
-@pytest.fixture
-def virtual(accounts):
-    """Parameters that make virt.example a virtual domain with Maildirs below an instance's mail directory."""
-    person = pwd.getpwnam(accounts.person)
-
-    def parameters(base, *users, maildir=True):
-        entries = ", ".join(f"{user}@virt.example={user}{'/' if maildir else ''}" for user in users)
-        return {
-            "virtual_mailbox_domains": "virt.example",
-            "virtual_mailbox_base": base,
-            "virtual_mailbox_maps": "inline:{" + entries + "}",
-            "virtual_uid_maps": f"static:{person.pw_uid}",
-            "virtual_gid_maps": f"static:{person.pw_gid}",
-            "virtual_minimum_uid": "1",
-        }
-
-    return parameters
+@pytest.fixture(scope="session")
+def virtual():
+    return virtual_parameters

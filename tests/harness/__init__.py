@@ -8,12 +8,13 @@ from .accounts import Accounts, ensure_accounts
 from .client import Dialogue, make_message, smtp_send
 from .dns import DnsServer
 from .flavour import Flavour, dromos_flavour, postfix_flavour, selected_flavour
-from .instance import Instance
+from .instance import Instance, virtual_parameters
 from .sink import Close, Hang, Received, Sink
 from .waiting import WaitTimeout, free_port, is_listening, wait_until
 
 __all__ = [
     "Accounts", "Close", "Dialogue", "DnsServer", "Flavour", "Hang", "Instance", "Received", "Sink", "WaitTimeout",
     "dromos_flavour", "ensure_accounts", "free_port", "is_listening", "make_message", "postfix_flavour",
-    "selected_flavour", "smtp_send", "wait_until",
+    "selected_flavour", "smtp_send", "virtual_parameters",
+    "wait_until",
 ]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: ISC
 """One running mail system in a directory of its own."""
+import grp
 import os
 import pwd
 import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from .accounts import ensure_accounts
@@ -416,8 +416,21 @@ class Instance:
         return "".join(path.read_text(errors="replace") for path in (self.directory / "log").glob("sanitizer*"))
 
 
+def virtual_parameters(base, *users, maildir=True):
+    """Parameters that make virt.example a virtual domain with a Maildir (or mbox) below base for each user."""
+    person = pwd.getpwnam(ensure_accounts().person)
+    entries = ", ".join(f"{user}@virt.example={user}{'/' if maildir else ''}" for user in users)
+    return {
+        "virtual_mailbox_domains": "virt.example",
+        "virtual_mailbox_base": base,
+        "virtual_mailbox_maps": "inline:{" + entries + "}",
+        "virtual_uid_maps": f"static:{person.pw_uid}",
+        "virtual_gid_maps": f"static:{person.pw_gid}",
+        "virtual_minimum_uid": "1",
+    }
+
+
 def pwd_group(user):
-    import grp
     return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
 
 
@@ -436,7 +449,3 @@ def _program_names(flavour):
         return set(os.listdir(flavour.daemon_directory))
     except OSError:
         return set()
-
-
-def unix_time():
-    return int(time.time())
