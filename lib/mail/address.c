@@ -44,6 +44,18 @@ static bool is_dot_string(struct str s)
     return true;
 }
 
+// Only what can stand unquoted after an @: a parser further on must not see another address in it.
+static bool domain_is_plain(struct str domain)
+{
+    bool is_literal = domain.len > 2 && domain.ptr[0] == '[' && domain.ptr[domain.len - 1] == ']';
+    if (is_literal)
+        domain = str_slice(domain, 1, domain.len - 1);
+    for (size_t i = 0; i < domain.len; i++)
+        if (!address_char_is_atom(domain.ptr[i]) && domain.ptr[i] != '.' && !(is_literal && domain.ptr[i] == ':'))
+            return false;
+    return true;
+}
+
 // ---- SMTP paths
 
 // Index just after the end of a path: '>' at the top level, or (bare form) the first blank. 0: unbalanced.
@@ -94,7 +106,7 @@ int address_parse_path(struct str text, bool is_strict, struct arena *arena, str
         path = drop_source_route(path);
         if (has_control(path) || address_spec_parse(path, ADDRESS_SPEC_SMTP, arena, &address) < 0)
             return -1;
-        if (address.len == 0 || !address_is_sane(address))
+        if (address.len == 0 || !address_is_sane(address) || !domain_is_plain(address_domain(address)))
             return -1;
     }
     *address_r = address;
