@@ -8,6 +8,8 @@
 #ifndef DROMOS_TABLE_TABLE_H
 #define DROMOS_TABLE_TABLE_H
 
+#include <sys/types.h>
+
 #include "lib/base/mem.h"
 #include "lib/base/err.h"
 #include "lib/co/co.h"
@@ -19,6 +21,9 @@ struct table;
 enum table_flags {
     TABLE_FOLD_KEYS = 1,    // lower-case query keys (default for case-insensitive file types)
     TABLE_ALIAS_SOURCE = 2, // the text has aliases(5) syntax (postalias), not postmap syntax
+    TABLE_KEEP_CASE = 4,    // keys are taken as they are, in queries and in sources (postmap -f)
+    TABLE_NO_NUL = 8,       // a writer stores keys and values without the trailing NUL that Postfix adds (postmap -n)
+    TABLE_NO_REBUILD = 16,  // never rebuild an index that is older than its text (commands that query)
 };
 
 // Never fails: a bad or unavailable table becomes one that reports its reason on every query.
@@ -29,6 +34,17 @@ bool table_is_usable(const struct table *t, struct err *why_r);
 bool table_takes_partial_keys(const struct table *t); // false for regexp, pcre, cidr, …: ask with the full key only
 // 1 found, 0 absent, -1 failed (always temporary for the mail). The value is appended to *value_r (cleared first).
 int table_lookup(struct table *t, struct str key, struct buf *value_r, struct err *err) CO MUST_CHECK;
+// Every entry of a table that can list itself (indexed, texthash, inline). *cursor starts as 0. The strings borrow from the table until
+// the next call. 1, 0 end, -1 failed or the type has no listing. The table must not be looked up in between.
+int table_next(struct table *t, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err) MUST_CHECK;
+// The owner of the file behind a table: the user whose rights its commands get. 1: *uid_r; 0: built into the configuration, as
+// trusted as main.cf (static, inline, unix …); -1: unknown.
+int table_owner(const struct table *t, uid_t *uid_r);
+// A source has changed and cannot be opened again from inside the jail, or a file named in a match list has changed. The service
+// then ends itself between two sessions and is started afresh: if (table_needs_restart()) { log_info("table %s has changed --
+// restarting", table_changed_name()); service_retire(ctx); }. Cheap: at most one stat a second for each match-list file.
+bool table_needs_restart(void);
+const char *table_changed_name(void); // "" when nothing has changed
 
 // An ordered list of tables: the first hit wins, an error in one ends the search.
 struct table_list;
@@ -44,6 +60,7 @@ enum table_address_keys {
     ADDRESS_KEY_AT_DOMAIN = 4,   // @domain
     ADDRESS_KEY_DOMAIN = 8,      // domain, and parent domains (.domain or domain)
     ADDRESS_KEY_PARENTS_DOTTED = 16, // parents are searched as .domain
+    ADDRESS_KEY_LOCAL_AT = 32, // user+ext@, user@, after the domains (access tables)
 };
 struct table_address_query {
     struct str address;   // internal form, as given
