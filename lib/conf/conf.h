@@ -21,6 +21,9 @@ void conf_free(struct conf *c);
 const char *conf_dir(const struct conf *c);
 // The directory to use: -c argument, else MAIL_CONFIG (ignored for set-gid programs unless listed), else the default.
 const char *conf_default_dir(void);
+// May this process use DIR? Always, unless it is set-gid and run by another user: then the default main.cf must list DIR in
+// alternate_config_directories or multi_instance_directories.
+bool conf_dir_is_allowed(const char *dir);
 
 // The text as written (or the default), unexpanded. False: neither set nor known.
 bool conf_raw(const struct conf *c, struct str name, struct str *value_r);

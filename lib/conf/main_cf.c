@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: ISC
+// main_cf.c: main.cf in memory: reading, overriding, asking for raw text.
+#include "lib/base/log.h"
+#include "lib/conf/conf_private.h"
+#include "lib/sys/sys.h"
+
+struct conf *conf_new(const char *dir)
+{
+    struct conf *c = MEM_NEW(struct conf);
+    c->arena = ARENA_INIT;
+    c->values = MAP_INIT;
+    c->dir = mem_strdup(dir);
+    struct buf path = BUF_INIT;
+    buf_addf(&path, "%s/main.cf", dir);
+    c->path = mem_strdup(buf_cstr(&path));
+    buf_release(&path);
+    conf_runtime_init(c);
+    return c;
+}
+
+void conf_free(struct conf *c)
+{
+    if (c == NULL)
+        return;
+    conf_runtime_free(c);
+    map_release(&c->values);
+    mem_free(c->list);
+    mem_free(c->path);
+    mem_free(c->dir);
+    arena_release(&c->arena);
+    mem_free(c);
+}
+
+const char *conf_dir(const struct conf *c)
+{
+    return c->dir;
+}
+
+static void add_value(struct conf *c, struct str name, struct str value, unsigned line)
+{
+    struct conf_value *v = ARENA_NEW(&c->arena, struct conf_value);
+    v->name = arena_str(&c->arena, name);
+    v->value = arena_str(&c->arena, value);
+    v->line = line;
+    if (c->count == c->capacity) {
+        c->capacity = c->capacity ? c->capacity * 2 : 64;
+        c->list = mem_realloc(c->list, c->capacity * sizeof(*c->list));
+    }
+    c->list[c->count++] = v;
+    struct conf_value *old = map_set(&c->values, v->name, v);
+    if (old != NULL)
+        old->is_superseded = true;
+}
+
+static int parse_line(struct conf *c, struct str line, unsigned number, struct err *err)
+{
+    struct str name, value;
+    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+        log_warn("%s: logical line must not start with whitespace: \"" STR_FMT "\"", c->path, STR_ARG(line));
+        return 0;
+    }
+    int status = 0;
+    if (memchr(line.ptr, '\0', line.len) != NULL)
+        status = err_set(err, ERR_PERMANENT, "NUL byte in the text: remove it");
+    else if (line.len > CONF_VALUE_MAX)
+        status = err_set(err, ERR_PERMANENT, "line is longer than %d bytes: use a table or a file", CONF_VALUE_MAX);
+    else
+        status = conf_split_assignment(line, &name, &value, err);
+    if (status != 0) {
+        err_prefix(err, "%s, line %u", c->path, number);
+        return -1;
+    }
+    const struct conf_value *old = map_get(&c->values, name);
+    if (old != NULL)
+        log_warn("%s, line %u: overriding earlier entry: " STR_FMT "=" STR_FMT, c->path, number, STR_ARG(name),
+                 STR_ARG(old->value));
+    add_value(c, name, value, number);
+    return 0;
+}
+
+int conf_parse(struct conf *c, struct str text, struct err *err)
+{
+    struct conf_lines lines;
+    struct str line;
+    unsigned number = 0;
+    int status = 0;
+    conf_lines_init(&lines, text);
+    while (status == 0 && conf_lines_next(&lines, &line, &number))
+        status = parse_line(c, line, number, err);
+    conf_lines_release(&lines);
+    return status;
+}
+
+static int apply_overrides(struct conf *c, const char *const *overrides, struct err *err)
+{
+    struct str name, value;
+    for (size_t i = 0; overrides != NULL && overrides[i] != NULL; i++) {
+        if (conf_split_assignment(str_from(overrides[i]), &name, &value, err) != 0) {
+            err_prefix(err, "-o option");
+            return -1;
+        }
+        conf_override(c, name, value);
+    }
+    return 0;
+}
+
+struct conf *conf_open(const char *dir, const char *const *overrides, struct err *err)
+{
+    struct conf *c = conf_new(dir);
+    struct buf content = BUF_INIT;
+    int status = sys_read_file(c->path, CONF_FILE_MAX, &content, err);
+    if (status == 0)
+        status = conf_parse(c, buf_str(&content), err);
+    buf_release(&content);
+    if (status == 0)
+        status = apply_overrides(c, overrides, err);
+    if (status == 0)
+        return c;
+    conf_free(c);
+    return NULL;
+}
+
+int conf_override(struct conf *c, struct str name, struct str value)
+{
+    if (name.len == 0 || value.len > CONF_VALUE_MAX)
+        return -1;
+    add_value(c, name, value, 0);
+    conf_runtime_forget(c);
+    return 0;
+}
+
+bool conf_is_set(const struct conf *c, struct str name)
+{
+    return map_get(&c->values, name) != NULL;
+}
+
+bool conf_raw(const struct conf *c, struct str name, struct str *value_r)
+{
+    if (str_is(name, STR("config_directory"))) { // always the directory in use, whatever main.cf says
+        *value_r = str_from(c->dir);
+        return true;
+    }
+    const struct conf_value *v = map_get(&c->values, name);
+    if (v != NULL) {
+        *value_r = v->value;
+        return true;
+    }
+    if (conf_runtime_default(c, name, value_r))
+        return true;
+    const struct param *p = param_find(name);
+    if (p == NULL)
+        return false;
+    *value_r = str_from(p->default_text);
+    return true;
+}
+
+bool conf_next(const struct conf *c, size_t *at, struct conf_entry *entry_r)
+{
+    while (*at < c->count) {
+        const struct conf_value *v = c->list[(*at)++];
+        if (v->is_superseded)
+            continue;
+        *entry_r = (struct conf_entry){v->name, v->value, v->line};
+        return true;
+    }
+    return false;
+}
