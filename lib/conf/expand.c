@@ -2,6 +2,8 @@
 // expand.c: $-expansion of configuration values: names, defaults, and conditional expressions.
 //
 // Limits: CONF_EXPAND_DEPTH nested values or expressions, EXPAND_STEPS references and CONF_VALUE_MAX bytes in one expansion.
+#include <idn2.h>
+
 #include "lib/conf/conf_private.h"
 
 #define EXPAND_STEPS 100000
@@ -219,6 +221,36 @@ out:
     return status;
 }
 
+// The ASCII form of a domain name; text that is none is kept as it is.
+static void add_ascii_domain(struct buf *out, const struct buf *domain)
+{
+    uint8_t *ascii = NULL;
+    const uint8_t *text = (const uint8_t *)buf_cstr(domain);
+    if (str_is_ascii(buf_str(domain)))
+        buf_add_lower(out, buf_str(domain));
+    else if (idn2_lookup_u8(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
+        buf_add_cstr(out, (const char *)ascii);
+    else
+        buf_add_str(out, buf_str(domain));
+    idn2_free(ascii);
+}
+
+// The one function: ${domain_to_ascii{text}}; *rest starts at its argument.
+static int expand_call(struct expander *x, struct str name, struct str rest, struct buf *out)
+{
+    struct str argument;
+    struct buf domain = BUF_INIT;
+    if (!str_is(name, STR("domain_to_ascii")))
+        return syntax_error(x, "unknown function", name);
+    if (!take_group(&rest, '{', '}', &argument) || skip_blanks(rest).len > 0)
+        return syntax_error(x, "unexpected input", rest);
+    int status = expand_text(x, argument, &domain);
+    if (status == 0)
+        add_ascii_domain(out, &domain);
+    buf_release(&domain);
+    return status;
+}
+
 // The inside of ${...} or $(...).
 static int expand_braced(struct expander *x, struct str inside, struct buf *out)
 {
@@ -236,6 +268,8 @@ static int expand_braced(struct expander *x, struct str inside, struct buf *out)
     rest = skip_blanks(rest);
     if (rest.len == 0 && !is_condition)
         return expand_name(x, name, out);
+    if (rest.len > 0 && rest.ptr[0] == '{' && !is_condition)
+        return expand_call(x, name, rest, out);
     if (rest.len == 0 || (rest.ptr[0] != '?' && rest.ptr[0] != ':'))
         return syntax_error(x, is_condition ? "\"?\" or \":\" expected" : "attribute name syntax error", rest);
     return expand_choice(x, rest, is_true, out);
