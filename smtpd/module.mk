@@ -1,7 +1,7 @@
-SMTPD_SRCS := smtpd/smtpd_session.c smtpd/smtpd_reply.c smtpd/smtpd_client.c smtpd/smtpd_hello.c smtpd/smtpd_mail.c \
-        smtpd/smtpd_rcpt.c smtpd/smtpd_restrict.c smtpd/smtpd_store.c smtpd/smtpd_data.c smtpd/smtpd_bdat.c smtpd/smtpd_standalone.c
-LIB_SRCS += smtpd/smtpd_content.c
+LIB_SRCS += smtpd/smtpd_content.c smtpd/smtpd_session.c smtpd/smtpd_reply.c smtpd/smtpd_client.c smtpd/smtpd_hello.c \
+        smtpd/smtpd_mail.c smtpd/smtpd_rcpt.c smtpd/smtpd_restrict.c smtpd/smtpd_store.c smtpd/smtpd_data.c \
+        smtpd/smtpd_bdat.c smtpd/smtpd_standalone.c
 PROGRAMS += smtpd
-smtpd_SRCS := smtpd/smtpd.c $(SMTPD_SRCS)
-UNIT_TESTS += smtpd/smtpd_content_test.c
+smtpd_SRCS := smtpd/smtpd.c
+UNIT_TESTS += smtpd/smtpd_content_test.c smtpd/smtpd_session_test.c
 FUZZERS += tests/fuzz/smtpd_content_fuzz.c

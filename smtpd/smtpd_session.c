@@ -126,8 +126,8 @@ static bool is_forbidden(struct smtpd_session *s, struct str line)
 // Data sent before our reply by a client that may not know it: a proxy, a spammer, a smuggler.
 static bool has_jumped_the_gun(struct smtpd_session *s, bool ends_group)
 {
-    if (!s->settings->smtpd_forbid_unauth_pipelining || stream_buffered(s->stream) == 0)
-        return false;
+    if (!s->settings->smtpd_forbid_unauth_pipelining || s->verb == SMTP_BDAT || stream_buffered(s->stream) == 0)
+        return false; // a BDAT chunk follows its command at once (RFC 3030 2)
     bool may_pipeline = strcmp(s->protocol, "ESMTP") == 0 && (s->daemon->ehlo_keywords & SMTPD_EHLO_PIPELINING);
     if (may_pipeline && (!ends_group || s->verb == SMTP_NOOP || s->verb == SMTP_VRFY || s->verb == SMTP_QUIT || s->verb == SMTP_HELP))
         return false;
