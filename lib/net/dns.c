@@ -187,7 +187,7 @@ static struct dns_query *query_start(struct str name, int type)
 }
 
 // Waits for the answer, takes it apart and ends the query.
-static void CO query_finish(struct dns_query *q, struct arena *arena, int64_t deadline, struct dns_answer *answer_r)
+static void query_finish(struct dns_query *q, struct arena *arena, int64_t deadline, struct dns_answer *answer_r) CO
 {
     *answer_r = (struct dns_answer){.status = DNS_TRY_AGAIN};
     while (!q->is_finished) {

@@ -118,7 +118,7 @@ static void make_room(struct stream *s, size_t wanted)
 }
 
 // One read. 1 got bytes, 0 end of file, -1.
-static int CO fill(struct stream *s, size_t wanted, struct err *err)
+static int fill(struct stream *s, size_t wanted, struct err *err) CO
 {
     if (s->has_failed)
         return stream_failed_before(s, err);

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: ISC
+// smtp_profile.h: the one table of settings of the delivery agent, filled from the smtp_* or the lmtp_* parameters.
+#ifndef DROMOS_SMTP_PROFILE_H
+#define DROMOS_SMTP_PROFILE_H
+
+#include "lib/conf/settings.h"
+
+// Members named as the parameters without their prefix. Times are seconds.
+#define SMTP_PROFILE_MEMBERS(MEMBER)                                                                                   \
+    MEMBER(struct str, tcp_port)                                                                                       \
+    MEMBER(struct str, host_lookup)                                                                                    \
+    MEMBER(struct str, dns_support_level)                                                                              \
+    MEMBER(struct str, address_preference)                                                                             \
+    MEMBER(struct str, bind_address)                                                                                   \
+    MEMBER(struct str, bind_address6)                                                                                  \
+    MEMBER(struct str, fallback_relay)                                                                                 \
+    MEMBER(struct str, connection_cache_destinations)                                                                  \
+    MEMBER(struct str, tls_security_level)                                                                             \
+    MEMBER(struct str, sasl_password_maps)                                                                             \
+    MEMBER(bool, bind_address_enforce)                                                                                 \
+    MEMBER(bool, randomize_addresses)                                                                                  \
+    MEMBER(bool, defer_if_no_mx_address_found)                                                                         \
+    MEMBER(bool, skip_5xx_greeting)                                                                                    \
+    MEMBER(bool, skip_quit_response)                                                                                   \
+    MEMBER(bool, send_xforward_command)                                                                                \
+    MEMBER(bool, connection_cache_on_demand)                                                                           \
+    MEMBER(bool, use_tls)                                                                                              \
+    MEMBER(bool, enforce_tls)                                                                                          \
+    MEMBER(bool, tls_wrappermode)                                                                                      \
+    MEMBER(bool, sasl_auth_enable)                                                                                     \
+    MEMBER(bool, quote_rfc821_envelope)                                                                                \
+    MEMBER(int64_t, mx_address_limit)                                                                                  \
+    MEMBER(int64_t, mx_session_limit)                                                                                  \
+    MEMBER(int64_t, line_length_limit)                                                                                 \
+    MEMBER(int64_t, connect_timeout)                                                                                   \
+    MEMBER(int64_t, xforward_timeout)                                                                                  \
+    MEMBER(int64_t, mail_timeout)                                                                                      \
+    MEMBER(int64_t, rcpt_timeout)                                                                                      \
+    MEMBER(int64_t, data_init_timeout)                                                                                 \
+    MEMBER(int64_t, data_xfer_timeout)                                                                                 \
+    MEMBER(int64_t, data_done_timeout)                                                                                 \
+    MEMBER(int64_t, rset_timeout)                                                                                      \
+    MEMBER(int64_t, quit_timeout)                                                                                      \
+    MEMBER(int64_t, connection_cache_time_limit)                                                                       \
+    MEMBER(int64_t, connection_reuse_time_limit)                                                                       \
+    MEMBER(int64_t, connection_reuse_count_limit)
+
+struct smtp_profile {
+    bool is_lmtp;
+#define MEMBER(type, name) type name;
+    SMTP_PROFILE_MEMBERS(MEMBER)
+#undef MEMBER
+    // Named differently in the two protocols: helo_* and lhlo_*.
+    struct str helo_name;
+    int64_t helo_timeout;
+    struct str discard_ehlo_keywords;
+    // SMTP only.
+    bool always_send_ehlo, never_send_ehlo;
+    // LMTP only: the server is the final one, unless it says that it relays.
+    bool assume_final;
+};
+
+void smtp_profile_fill(struct smtp_profile *p, const struct settings *settings, bool is_lmtp);
+// TLS is required by the security level: without it nothing may be sent.
+bool smtp_profile_requires_tls(const struct smtp_profile *p);
+
+#endif
