@@ -206,7 +206,7 @@ static int unix_lookup(struct table *t, struct str key, struct buf *value_r, str
         buf_add_str(value_r, v->value);
         return 1;
     }
-    if (!u->asks_others || key.len == 0)
+    if (!u->asks_others || key.len == 0 || str_find(key, '@') >= 0)
         return 0;
     return ask_name_service(t, key, value_r, err);
 }
