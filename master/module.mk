@@ -1,0 +1,2 @@
+PROGRAMS += master
+master_SRCS := $(filter-out %_test.c,$(wildcard master/*.c))
