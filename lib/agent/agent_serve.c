@@ -6,7 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
 
-enum { POLL_RETIRING_MS = 10 * 1000, SEND_SECONDS = 60 };
+enum { SEND_SECONDS = 60 };
 
 // Shared by the reader and the deliveries under way; the last one out frees it.
 struct serving {
@@ -121,18 +121,11 @@ static int next_request(struct serving *s, struct ipc_view *view_r) CO
     while (s->running >= s->capacity)
         if (co_event_wait(&s->one_finished, clock_deadline(s->ctx->settings->daemon_timeout)) < 0)
             return 0;
-    for (;;) {
-        int rc = ipc_recv(s->conn, view_r, clock_ms() + POLL_RETIRING_MS, &err);
-        if (rc >= 0)
-            return rc;
-        if (err.kind != ERR_TIMEOUT) {
-            if (err.kind != ERR_CANCELLED)
-                log_warn("connection from the queue manager: %s", err.text);
-            return 0;
-        }
-        if (s->ctx->is_retiring && s->running == 0)
-            return 0;
-    }
+    // The queue manager keeps the connection as long as it lives; its end, or our retirement, ends the wait.
+    int rc = service_next(s->ctx, s->conn, view_r, CLOCK_NEVER, &err);
+    if (rc < 0 && err.kind != ERR_CANCELLED)
+        log_warn("connection from the queue manager: %s", err.text);
+    return rc == 1;
 }
 
 void delivery_serve(struct service_context *ctx, struct service_client *client, unsigned capacity,

@@ -59,18 +59,23 @@ END_TEST
 START_TEST(status_line_has_the_known_shape)
 {
     static const struct settings settings = {.delay_logging_resolution_limit = 2};
-    struct delivery_recipient rcpt = {.address = STR("a@b.test"), .original = STR("Alias@b.test"), .dsn_orcpt = STR("")};
+    struct delivery_recipient rcpt = {
+        .address = STR("a@b.test"), .original = STR("Alias@b.test"), .dsn_orcpt = STR("")};
     struct delivery d = {.settings = &settings};
     d.request.recipients = &rcpt;
     d.request.recipient_count = 1;
     d.request.arrival_us = d.request.active_us = d.request.request_us = 5000000;
-    struct delivery_report report = {.status = DELIVERY_SENT, .dsn = STR("2.0.0"), .text = STR("250 ok\x01"),
-                                     .relay = STR("h[1.2.3.4]:25"), .connection_uses = 3};
+    struct delivery_report report = {.status = DELIVERY_SENT,
+                                     .dsn = STR("2.0.0"),
+                                     .text = STR("250 ok\x01"),
+                                     .relay = STR("h[1.2.3.4]:25"),
+                                     .connection_uses = 3};
     clock_fake_set(0, 5120000);
     struct buf b = BUF_INIT;
     delivery_add_status_line(&b, &d, 0, &report);
-    ck_assert_str_eq(buf_cstr(&b), "to=<a@b.test>, orig_to=<Alias@b.test>, relay=h[1.2.3.4]:25, conn_use=3, delay=0.12, "
-                                   "delays=0/0/0/0.12, dsn=2.0.0, status=sent (250 ok?)");
+    ck_assert_str_eq(buf_cstr(&b),
+                     "to=<a@b.test>, orig_to=<Alias@b.test>, relay=h[1.2.3.4]:25, conn_use=3, delay=0.12, "
+                     "delays=0/0/0/0.12, dsn=2.0.0, status=sent (250 ok?)");
     buf_clear(&b);
     rcpt.original = STR("A@B.test"); // differs by case only: not shown
     report.relay = STR("");

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: ISC
+// qmgr.c: the queue manager: decides what is delivered when, and keeps what could not be delivered.
+// Trust: cleanup's notices, agents' answers and queue files are checked; nothing from the network arrives here
+// directly. Suspends: scans, conversations with agents, notices, notifications.
+#include "qmgr/qmgr.h"
+
+#include <fcntl.h>
+
+#include "lib/base/log.h"
+#include "lib/sys/sys.h"
+
+enum { TICK_MS = 1000, DRAIN_MS = 3000, NOTICES_PER_TURN = 20 };
+
+// A connection that announces messages.
+struct client {
+    struct list link;
+    struct co *co;
+};
+
+static int init(struct service_context *ctx, struct err *err)
+{
+    const struct settings *s = ctx->settings;
+    struct qmgr *q = MEM_NEW(struct qmgr);
+    q->ctx = ctx;
+    q->settings = s;
+    q->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    q->messages = MAP_INIT;
+    q->transports = MAP_INIT;
+    q->cpus = sys_cpu_count();
+    co_event_init(&q->room);
+    list_init(&q->clients);
+    list_init(&q->chores);
+    q->route = route_open(s, err);
+    if (q->route == NULL)
+        return -1;
+    ctx->state = q;
+    // Those that others' failures lead to exist from the start.
+    static const char *const always[] = {"error", "retry", "discard"};
+    for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
+        (void)qmgr_transport_find(q, str_from(always[i]));
+    return 0;
+}
+
+static void tick_main(void *arg)
+{
+    co_assert_running();
+    struct qmgr *q = arg;
+    int64_t drained_by = 0;
+    while (!co_is_cancelled()) {
+        co_sleep_until(clock_ms() + TICK_MS);
+        qmgr_transport_tick(q);
+        if (!qmgr_is_ending(q))
+            continue;
+        if (drained_by == 0)
+            drained_by = clock_ms() + DRAIN_MS;
+        if (qmgr_is_drained(q) || clock_ms() >= drained_by)
+            break;
+    }
+    service_unhold(q->ctx);
+}
+
+static void start(struct service_context *ctx)
+{
+    co_assert_running();
+    struct qmgr *q = ctx->state;
+    service_hold(ctx);
+    co_spawn("tick", tick_main, q);
+    qmgr_scan_start(q);
+}
+
+static void retire(struct service_context *ctx)
+{
+    struct qmgr *q = ctx->state;
+    q->is_retiring = true;
+    LIST_EACH(item, &q->clients)
+    co_cancel(container_of(item, struct client, link)->co);
+}
+
+static void trigger(struct service_context *ctx, char request)
+{
+    struct qmgr *q = ctx->state;
+    if (!q->is_ready)
+        return; // everything is scanned anyway
+    switch (request) {
+    case 'D':
+        qmgr_scan_request(&q->deferred, false);
+        break;
+    case 'I':
+    case 'W':
+        qmgr_scan_request(&q->incoming, false);
+        break;
+    case 'F':
+        qmgr_transport_revive(q);
+        break;
+    case 'A':
+        q->deferred.ignores_times = true;
+        q->incoming.ignores_times = true;
+        break;
+    default:
+        log_warn("unknown trigger request %d", request);
+    }
+}
+
+// "release": one deferred message is tried now (postqueue -i).
+static int release(struct qmgr *q, struct ipc_conn *conn, const struct ipc_view *view) CO
+{
+    struct err err = ERR_INIT;
+    struct ipc_msg answer = IPC_MSG_INIT;
+    struct buf id = BUF_INIT;
+    buf_add_str(&id, ipc_str_or(view, "id", STR("")));
+    if (q->is_ready && queue_id_is_valid(buf_str(&id)))
+        qmgr_active_load(q, QUEUE_DEFERRED, buf_str(&id), QUEUE_MODE_READY);
+    ipc_begin(&answer, view->id, "ok");
+    (void)ipc_end(&answer);
+    int rc = ipc_send(conn, &answer, clock_deadline(q->settings->qmgr_ipc_timeout), &err);
+    ipc_msg_release(&answer);
+    buf_release(&id);
+    return rc;
+}
+
+static int take_notice(struct qmgr *q, struct ipc_conn *conn, const struct ipc_view *view) CO
+{
+    if (str_is(view->verb, STR("release")))
+        return release(q, conn, view);
+    qmgr_active_arrived(q, view);
+    return 0;
+}
+
+static void serve(struct service_context *ctx, struct service_client *service_client)
+{
+    co_assert_running();
+    struct qmgr *q = ctx->state;
+    struct err err = ERR_INIT;
+    struct ipc_view view;
+    struct client client = {.co = co_self()};
+    struct ipc_conn *conn = ipc_conn_new(service_client->fd);
+    list_append(&q->clients, &client.link);
+    int rc;
+    unsigned taken = 0;
+    // Cleanup keeps its connection as long as it lives.
+    while ((rc = service_next(ctx, conn, &view, CLOCK_NEVER, &err)) == 1) {
+        if (take_notice(q, conn, &view) < 0)
+            break;
+        if (++taken % NOTICES_PER_TURN == 0 && co_yield () < 0)
+            break;
+    }
+    if (rc < 0 && err.kind != ERR_CANCELLED)
+        log_warn("connection from cleanup: %s", err.text);
+    list_remove(&client.link);
+    ipc_conn_free(conn);
+}
+
+static void deinit(struct service_context *ctx)
+{
+    struct qmgr *q = ctx->state;
+    route_close(q->route);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service service = {
+        .program = "qmgr",
+        .flags = SERVICE_SOLITARY | SERVICE_WRITES_QUEUE,
+        .init = init,
+        .start = start,
+        .serve = serve,
+        .trigger = trigger,
+        .deinit = deinit,
+        .retire = retire,
+    };
+    return service_main(&service, argc, argv);
+}
