@@ -12,15 +12,15 @@
 
 // A warm stack costs no system call to take or give. Sanitizer builds keep none, so that pointers into a dead stack
 // are found.
-#if defined(CO_SETJMP)
-enum { WARM_MAX = 16, COLD_MAX = 112 };
-#else
+#if defined(CO_ASAN) || defined(CO_TSAN)
 enum { WARM_MAX = 0, COLD_MAX = 0 };
+#else
+enum { WARM_MAX = 16, COLD_MAX = 112 };
 #endif
 enum { PAINT = 0xc5 };
 
 static struct list warm = LIST_INIT(warm), cold = LIST_INIT(cold);
-static unsigned warm_count, cold_count;
+static int warm_count, cold_count;
 static size_t page_size;
 #ifdef CO_PAINT
 static size_t high_water;
