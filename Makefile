@@ -30,7 +30,7 @@ UNIT_TESTS :=
 FUZZERS    :=
 
 MODULES := $(wildcard lib/*/module.mk master/module.mk smtpd/module.mk cleanup/module.mk qmgr/module.mk smtp/module.mk \
-        local/module.mk pickup/module.mk services/*/module.mk services/module.mk commands/module.mk commands/*/module.mk \
+        local/module.mk pickup/module.mk services/*/module.mk services/module.mk commands/*.mk \
         conf/module.mk tests/fuzz/module.mk)
 
 all: programs
