@@ -83,6 +83,7 @@ unit-bins: $(UNIT_BINS)
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 include tests/module.mk
+include tests/checks.mk
 include packaging/module.mk
 include bench/module.mk
 
