@@ -226,6 +226,7 @@ static void listener_main(void *arg)
     } else {
         accept_connections(run, l->fd);
     }
+    close(l->fd); // the address is free for the next master as soon as the last accepter is gone
     run->accepters--;
     service_end_if_done(run);
 }
