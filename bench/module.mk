@@ -9,4 +9,12 @@ $(BUILD)/bench/sessions: $(call obj,bench/sessions.c)
 bench: programs $(BUILD)/bench/sessions
 	@/usr/bin/python3 bench/bench.py $(BENCH_ARGS)
 
-.PHONY: bench
+# Round trips of coroutines, without mail.
+$(BUILD)/bench/co_bench: $(call obj,bench/co_bench.c) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+co-bench: $(BUILD)/bench/co_bench
+	@$<
+
+.PHONY: bench co-bench

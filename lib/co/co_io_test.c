@@ -489,7 +489,7 @@ static void signal_body(void)
 {
     co_assert_running();
     co_on_signal(SIGUSR1, signalled, NULL);
-    co_on_signal(SIGUSR2, signalled, "usr2");
+    co_on_signal(SIGUSR2, signalled, NAME("usr2"));
     raise(SIGUSR1);
     trace("raised");
     settle();

@@ -23,12 +23,12 @@ static void say_twice(void *arg)
 static void order_body(void)
 {
     co_assert_running();
-    co_spawn("a", say_twice, "a");
-    co_spawn("b", say_twice, "b");
+    co_spawn("a", say_twice, NAME("a"));
+    co_spawn("b", say_twice, NAME("b"));
     trace("m1");
     ck_assert_int_eq(co_yield(), 0);
     trace("m2");
-    co_spawn("c", say_twice, "c");
+    co_spawn("c", say_twice, NAME("c"));
     ck_assert_int_eq(co_yield(), 0);
     ck_assert_int_eq(co_yield(), 0);
     trace("m3");
@@ -69,7 +69,7 @@ static void identity_body(void)
 {
     co_assert_running();
     struct co *self = co_self();
-    struct co *other = co_ref(co_spawn("a name that is much longer than there is room for", say_twice, "x"));
+    struct co *other = co_ref(co_spawn("a name that is much longer than there is room for", say_twice, NAME("x")));
     ck_assert_uint_eq(co_count(), 2);
     ck_assert(co_id(other) > co_id(self));
     ck_assert_uint_eq(strlen(co_name(other)), CO_NAME_MAX - 1);
@@ -154,7 +154,7 @@ static void signal_then_cancel_body(void)
 {
     co_assert_running();
     co_event_init(&signalled);
-    struct co *co = co_spawn("a", wait_signalled, "a");
+    struct co *co = co_spawn("a", wait_signalled, NAME("a"));
     ck_assert_int_eq(co_yield(), 0);
     co_event_signal(&signalled);
     co_cancel(co);
@@ -171,8 +171,8 @@ static void cancel_then_signal_body(void)
 {
     co_assert_running();
     co_event_init(&signalled);
-    struct co *a = co_spawn("a", wait_signalled, "a");
-    co_spawn("b", wait_signalled, "b");
+    struct co *a = co_spawn("a", wait_signalled, NAME("a"));
+    co_spawn("b", wait_signalled, NAME("b"));
     ck_assert_int_eq(co_yield(), 0);
     co_cancel(a);
     co_event_signal(&signalled);
@@ -188,7 +188,7 @@ END_TEST
 static void cancel_self_body(void)
 {
     co_assert_running();
-    struct co *dead = co_ref(co_spawn("x", say_twice, "x"));
+    struct co *dead = co_ref(co_spawn("x", say_twice, NAME("x")));
     ck_assert_int_eq(co_join(dead, SOON), 0);
     co_cancel(dead); // finished, and referenced: nothing happens
     co_cancel(co_self());
@@ -408,8 +408,8 @@ static void lock_body(void)
 {
     co_assert_running();
     co_lock_init(&held);
-    struct co *users[3] = {co_ref(co_spawn("a", lock_user, "a")), co_ref(co_spawn("b", lock_user, "b")),
-                           co_ref(co_spawn("c", lock_user, "c"))};
+    struct co *users[3] = {co_ref(co_spawn("a", lock_user, NAME("a"))), co_ref(co_spawn("b", lock_user, NAME("b"))),
+                           co_ref(co_spawn("c", lock_user, NAME("c")))};
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(co_join(users[i], SOON), 0);
         co_unref(users[i]);
@@ -463,7 +463,7 @@ static void resume_running_body(void)
 static void resume_finished_body(void)
 {
     co_assert_running();
-    struct co *co = co_ref(co_spawn("x", say_twice, "x"));
+    struct co *co = co_ref(co_spawn("x", say_twice, NAME("x")));
     ck_assert_int_eq(co_join(co, SOON), 0);
     co_the_loop.running = NULL; // as if the loop did it
     co_resume(co);
