@@ -1,0 +1,3 @@
+PROGRAMS += discard
+discard_DIR := daemon
+discard_SRCS := services/discard/discard.c
