@@ -72,7 +72,7 @@ static const struct {
     {"${{a}=={a}?y}", "y"}, {"${{a} != {b} : {x}}", ""}, {"${{a}=={b}:y}", "y"}, {"${{}=={}?{e}}", "e"},
     {"${{a}=={a}?{x}:y}", "x"}, {"${{$d}=={ex.org}?{y}}", "y"}, {"${{ a } == {a} ? {y}:{n}}", "n"},
     {"${nope?{$(}:{z}}", "z"}, {"${indirect?{T}:{F}}", "T"}, {"${empty?{T}:{F}}", "F"}, {"$indirect", ""},
-    {"${domain_to_ascii{Ex.$d}}", "ex.ex.org"}, {"${domain_to_ascii{b\xc3\xbc.de}}", "xn--b-xga.de"},
+    {"${domain_to_ascii{Ex.$d}}", "ex.ex.org"}, {"${domain_to_ascii{b\xc3\xbc.de}}", "xn--b-eha.de"},
     {"${nofunction{x}}", NULL}, {"${domain_to_ascii{x}y}", NULL}, {"${foo", NULL}, {"x$", NULL}, {"$ x", NULL}, {"${}", NULL}, {"${my-d}", NULL}, {"${d?{x}{y}}", NULL},
     {"${d?{x}y}", NULL}, {"${{x}}", NULL}, {"${{a} =! {b}?{x}}", NULL}, {"${{x} <=level {2}?{y}}", NULL},
     {"${{a}=={a}?{x}:{y}z}", NULL}, {"${{a} == level {1}?x}", NULL}, {"$self", NULL}, {"$bomb", NULL},

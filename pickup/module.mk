@@ -1,0 +1,2 @@
+PROGRAMS += pickup
+pickup_SRCS := pickup/pickup.c pickup/pickup_message.c
