@@ -9,3 +9,5 @@ smtp_SRCS := smtp/smtp.c
 $(BUILD)/bin/lmtp: $(BUILD)/bin/smtp
 	ln -f $< $@
 programs: $(BUILD)/bin/lmtp
+UNIT_TESTS += smtp/smtp_pure_test.c smtp/smtp_session_test.c
+FUZZERS += tests/fuzz/smtp_reply_fuzz.c tests/fuzz/smtp_content_fuzz.c
