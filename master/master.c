@@ -257,14 +257,16 @@ static void serve(struct master *m, const struct options *o, int ready_fd)
     sys_raise_fd_limit(&fd_limit);
     co_loop_init();
     watch_signals(m);
+    log_add_stderr(NULL);
     log_version(m, "daemon started");
     warn_about_chroot(m);
-    if (master_services_apply(m, true, &err) < 0)
+    if (master_services_apply(m, true, &err) < 0) {
+        log_add_stderr("master"); // whoever waits for the start should see this one
         die("%s", err.text);
+    }
     struct co_timer *exit_timer = co_timer_new(on_exit_time, m);
     if (o->exit_after > 0)
         co_timer_set(exit_timer, clock_ms() + o->exit_after * 1000);
-    log_add_stderr(NULL);
     close_stdio(m, ready_fd);
     sys_notify("READY=1");
     co_loop_run(0);

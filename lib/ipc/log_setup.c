@@ -13,6 +13,7 @@
 
 enum { HANDED_DOWN_FD = 4 };
 
+// `program` is the last part of the tag, or, when it contains a slash, all of it.
 static void open_sink(enum log_target target, int fd, const struct settings *s, const char *program)
 {
     struct buf tag = BUF_INIT;
@@ -22,7 +23,9 @@ static void open_sink(enum log_target target, int fd, const struct settings *s, 
         str_cut(&rest, '.', &host);
         log_set_facility(s->syslog_facility.ptr);
     }
-    buf_addf(&tag, STR_FMT "/%s", STR_ARG(s ? s->syslog_name : STR("postfix")), program);
+    if (strchr(program, '/') == NULL)
+        buf_addf(&tag, STR_FMT "/", STR_ARG(s ? s->syslog_name : STR("postfix")));
+    buf_add_cstr(&tag, program);
     struct buf label = BUF_INIT;
     buf_add_str(&label, host);
     log_open(target, fd, buf_cstr(&tag), buf_cstr(&label));

@@ -3,6 +3,7 @@
 //
 // maillog_file set: master opens the file and gives it to its daemons as descriptor 4; commands send their lines as
 // datagrams to public/postlog, where postlogd appends them. Otherwise, or when postlogd cannot be reached: syslog.
+// The tag of a line is "$syslog_name/PROGRAM", or `program` itself when it contains a slash.
 #ifndef DROMOS_IPC_LOG_SETUP_H
 #define DROMOS_IPC_LOG_SETUP_H
 

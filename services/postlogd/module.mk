@@ -1,0 +1,2 @@
+PROGRAMS += postlogd
+postlogd_SRCS := services/postlogd/postlogd.c
