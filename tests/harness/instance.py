@@ -126,7 +126,7 @@ class Instance:
             "compatibility_level": "3.6",
             "queue_directory": self.queue_directory,
             "data_directory": self.data_directory,
-            "command_directory": self.flavour.command_directory,
+            "command_directory": self._command_directory(),
             "daemon_directory": self.flavour.daemon_directory,
             "mail_owner": self.owner,
             "setgid_group": pwd_group(self.owner) if self.user else self.accounts.drop_group,
@@ -150,6 +150,20 @@ class Instance:
             "smtp_connection_cache_on_demand": "yes",
             **self.flavour.parameters,
         }
+
+    def _command_directory(self):
+        """Postfix's sendmail cleans its environment before it runs postdrop, which then misses its libraries when
+        they are not installed: a wrapper sets the path again."""
+        if not self.flavour.is_postfix:
+            return self.flavour.command_directory
+        folder = self.directory / "bin"
+        folder.mkdir(parents=True, exist_ok=True)
+        for program in self.flavour.command_directory.iterdir():
+            wrapper = folder / program.name
+            wrapper.write_text(f"#!/bin/sh\nLD_LIBRARY_PATH={self.flavour.environment['LD_LIBRARY_PATH']}\n"
+                               f"export LD_LIBRARY_PATH\nexec {program} \"$@\"\n", encoding="ascii")
+            wrapper.chmod(0o755)
+        return folder
 
     def _make_directories(self):
         owner = pwd.getpwnam(self.owner)

@@ -181,14 +181,15 @@ class Session:
 
     def _do_mail(self):
         address, options = _path(self.argument, "FROM:")
+        self._clear()
         if self.answer("mail", "250 2.1.0 sender ok") // 100 == 2:
-            self._clear()
             self.sender, self.mail_options = address, options
 
     def _do_rcpt(self):
         address, options = _path(self.argument, "TO:")
         self.recipient = address
-        if self.answer("rcpt", "250 2.1.5 recipient ok") // 100 == 2:
+        usual = "503 5.5.1 need MAIL first" if self.sender is None else "250 2.1.5 recipient ok"
+        if self.answer("rcpt", usual) // 100 == 2 and self.sender is not None:
             self.recipients.append(address)
             self.rcpt_options.append(options)
 
