@@ -177,15 +177,15 @@ static struct smtp_failure *lookup_failure(struct smtp_delivery *sd, struct str 
 }
 
 // By smtp_host_lookup: dns, native (the hosts file, then DNS), in the order given.
-static enum dns_status host_addresses(struct lookup *l, struct str name, struct net_addr **addrs_r, size_t *count_r) CO
+static enum dns_status host_addresses(struct lookup *l, struct str name, struct dns_addresses *addrs_r) CO
 {
     struct smtp_delivery *sd = l->sd;
     struct str word, methods = uses_dns(sd->client) ? sd->client->profile.host_lookup : STR("native");
     enum dns_status status = DNS_INVALID;
 
     while (str_token(&methods, ", \t\r\n", &word)) {
-        bool is_native = str_is_nocase(word, STR("native"));
-        status = dns_lookup_host(name, sd->client->family, is_native, sd->arena, l->deadline, addrs_r, count_r);
+        const struct dns_host_query query = {name, sd->client->family, str_is_nocase(word, STR("native"))};
+        status = dns_lookup_host(&query, sd->arena, l->deadline, addrs_r);
         if (status == DNS_OK)
             break;
     }
@@ -196,18 +196,18 @@ static enum dns_status host_addresses(struct lookup *l, struct str name, struct 
 static struct smtp_failure *add_addresses(struct lookup *l, struct str name, unsigned preference) CO
 {
     const char *type = l->sd->client->family == AF_INET ? "A" : "AAAA";
-    struct net_addr literal, *addrs;
-    size_t count;
+    struct net_addr literal;
+    struct dns_addresses addrs;
 
     if (net_addr_parse(name, 0, &literal) == 0) {
         add_host(l, name, preference, &literal);
         return NULL;
     }
-    enum dns_status status = host_addresses(l, name, &addrs, &count);
+    enum dns_status status = host_addresses(l, name, &addrs);
     if (status != DNS_OK)
         return lookup_failure(l->sd, name, type, status);
-    for (size_t i = 0; i < count; i++)
-        add_host(l, name, preference, &addrs[i]);
+    for (size_t i = 0; i < addrs.count; i++)
+        add_host(l, name, preference, &addrs.items[i]);
     return NULL;
 }
 

@@ -9,11 +9,11 @@
 static bool name_has_address(struct smtpd_session *s, struct str name, int64_t deadline)
     CO
 {
-    struct net_addr *addrs;
-    size_t count;
-    enum dns_status status = dns_lookup_host(name, net_addr_family(&s->peer), true, &s->session_arena, deadline, &addrs, &count);
-    for (size_t i = 0; status == DNS_OK && i < count; i++)
-        if (net_addr_is_same_host(&addrs[i], &s->peer))
+    const struct dns_host_query query = {name, net_addr_family(&s->peer), true};
+    struct dns_addresses addrs;
+    enum dns_status status = dns_lookup_host(&query, &s->session_arena, deadline, &addrs);
+    for (size_t i = 0; status == DNS_OK && i < addrs.count; i++)
+        if (net_addr_is_same_host(&addrs.items[i], &s->peer))
             return true;
     log_warn("hostname " STR_FMT " does not resolve to address " STR_FMT "%s%s", STR_ARG(name), STR_ARG(s->client_address),
              status == DNS_OK ? "" : ": ", status == DNS_OK ? "" : dns_status_text(status));

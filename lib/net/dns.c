@@ -243,19 +243,17 @@ enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t de
     return DNS_OK;
 }
 
-static size_t hosts_lookup(struct str host, int family, struct arena *arena, struct net_addr **addrs_r)
+static bool hosts_lookup(const struct dns_host_query *query, struct arena *arena, struct dns_addresses *addresses_r)
 {
-    const struct dns_hosts_entry *entry = dns_hosts_find(&resolver.hosts, host);
-    size_t used = 0;
+    const struct dns_hosts_entry *entry = dns_hosts_find(&resolver.hosts, query->host);
 
     if (entry == NULL)
-        return 0;
-    struct net_addr *addrs = ARENA_ARRAY(arena, struct net_addr, entry->count);
+        return false;
+    addresses_r->items = ARENA_ARRAY(arena, struct net_addr, entry->count);
     for (size_t i = 0; i < entry->count; i++)
-        if (family == AF_UNSPEC || net_addr_family(&entry->addrs[i]) == family)
-            addrs[used++] = entry->addrs[i];
-    *addrs_r = addrs;
-    return used;
+        if (query->family == AF_UNSPEC || net_addr_family(&entry->addrs[i]) == query->family)
+            addresses_r->items[addresses_r->count++] = entry->addrs[i];
+    return addresses_r->count > 0;
 }
 
 // Of two answers about one name: a good one wins, then "try again", then the more specific.
@@ -269,21 +267,20 @@ static enum dns_status merge_status(enum dns_status a, enum dns_status b)
     return a;
 }
 
-enum dns_status dns_lookup_host(struct str host, int family, bool with_hosts, struct arena *arena, int64_t deadline,
-                                struct net_addr **addrs_r, size_t *count_r)
+enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena *arena, int64_t deadline,
+                                struct dns_addresses *addresses_r)
 {
     struct dns_query *four = NULL, *six = NULL;
     struct dns_answer answers[2] = {{.status = DNS_INVALID}, {.status = DNS_INVALID}};
     size_t asked = 0;
 
-    *addrs_r = NULL;
-    *count_r = with_hosts ? hosts_lookup(host, family, arena, addrs_r) : 0;
-    if (*count_r > 0)
+    *addresses_r = (struct dns_addresses){NULL, 0};
+    if (query->with_hosts && hosts_lookup(query, arena, addresses_r))
         return DNS_OK;
-    if (family != AF_INET6)
-        four = query_start(host, DNS_TYPE_A);
-    if (family != AF_INET)
-        six = query_start(host, DNS_TYPE_AAAA);
+    if (query->family != AF_INET6)
+        four = query_start(query->host, DNS_TYPE_A);
+    if (query->family != AF_INET)
+        six = query_start(query->host, DNS_TYPE_AAAA);
     if (four != NULL)
         query_finish(four, arena, deadline, &answers[asked++]);
     if (six != NULL)
@@ -291,11 +288,10 @@ enum dns_status dns_lookup_host(struct str host, int family, bool with_hosts, st
     if (asked == 0)
         return DNS_INVALID;
     enum dns_status status = asked == 1 ? answers[0].status : merge_status(answers[0].status, answers[1].status);
-    struct net_addr *addrs = ARENA_ARRAY(arena, struct net_addr, answers[0].count + answers[1].count + 1);
+    addresses_r->items = ARENA_ARRAY(arena, struct net_addr, answers[0].count + answers[1].count + 1);
     for (size_t i = 0; i < asked; i++)
         for (size_t j = 0; j < answers[i].count; j++)
-            addrs[(*count_r)++] = answers[i].records[j].addr;
-    *addrs_r = addrs;
+            addresses_r->items[addresses_r->count++] = answers[i].records[j].addr;
     return status;
 }
 

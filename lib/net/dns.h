@@ -33,9 +33,18 @@ void dns_deinit(void);
 // equal ones in the order of the answer (the caller shuffles where the administrator wants it).
 enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx **mx_r,
                               size_t *count_r) CO;
-// A and AAAA at once (family AF_UNSPEC), or one of them. Address literals are not accepted. hosts file first if with_hosts.
-enum dns_status dns_lookup_host(struct str host, int family, bool with_hosts, struct arena *arena, int64_t deadline,
-                                struct net_addr **addrs_r, size_t *count_r) CO;
+// The addresses of a host. Address literals are not accepted. The hosts file comes first if with_hosts.
+struct dns_host_query {
+    struct str host;
+    int family; // AF_UNSPEC: A and AAAA at once
+    bool with_hosts;
+};
+struct dns_addresses {
+    struct net_addr *items;
+    size_t count;
+};
+enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena *arena, int64_t deadline,
+                                struct dns_addresses *addresses_r) CO;
 enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena, int64_t deadline, struct str *name_r) CO;
 const char *dns_status_text(enum dns_status status); // "Host not found", "Host not found, try again", "Host found but no data record of requested type", …
 
