@@ -85,6 +85,7 @@ unit-bins: $(UNIT_BINS)
 include tests/module.mk
 include tests/checks.mk
 include packaging/module.mk
+include packaging/install.mk
 include bench/module.mk
 
 clean:
