@@ -227,3 +227,41 @@ void log_vline(enum log_level level, const char *format, va_list ap)
     emit(text, (size_t)len, level);
     errno = saved;
 }
+
+// One line of a pair: to syslog at once, to a file into *out.
+static void add_pair_line(struct buf *out, const char *time_text, struct str tag, struct str text)
+{
+    size_t start = out->len;
+    if (state.target == LOG_TO_SYSLOG)
+        buf_addf(out, "<%d>%s ", state.facility | LOG_INFO, time_text);
+    else if (state.target == LOG_TO_FD)
+        buf_addf(out, "%s %s ", time_text, state.host);
+    buf_add_printable(out, tag, NAME_MAX_LEN);
+    buf_add_cstr(out, ": ");
+    buf_add_printable(out, text, TEXT_MAX);
+    if (state.target == LOG_TO_SYSLOG) {
+        syslog_send(out->ptr + start, out->len - start);
+        buf_truncate(out, start);
+    } else {
+        buf_add_char(out, '\n');
+    }
+}
+
+void log_line_pair(struct str first_tag, struct str first_text, struct str text)
+{
+    if (first_tag.len == 0 || state.program[0]) { // programs that print have no second name
+        log_line(LOG_LEVEL_INFO, STR_FMT, STR_ARG(text));
+        return;
+    }
+    int saved = errno;
+    char time_text[64], tag[NAME_MAX_LEN + 16];
+    struct buf lines = BUF_INIT;
+    copy_time(time_text);
+    snprintf(tag, sizeof tag, "%s[%d]", state.tag, own_pid());
+    add_pair_line(&lines, time_text, first_tag, first_text);
+    add_pair_line(&lines, time_text, str_from(tag), text);
+    if (lines.len > 0)
+        write_line(state.target == LOG_TO_FD ? state.fd : STDERR_FILENO, lines.ptr, lines.len);
+    buf_release(&lines);
+    errno = saved;
+}

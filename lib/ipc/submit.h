@@ -57,6 +57,7 @@ struct submit_result {
 };
 
 struct submit; // one message under way
+// `deadline` tells how long each wait for cleanup may take, counted anew from each call: a slow client does not use it up.
 struct submit *submit_begin(struct submit_pool *p, const struct submit_envelope *e, int64_t deadline, struct err *err) CO MUST_CHECK;
 // LF-separated text, any chunking; long lines are fine. Buffered; waits when cleanup is slow.
 int submit_write(struct submit *s, struct str text, struct err *err) CO MUST_CHECK;
