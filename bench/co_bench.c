@@ -43,7 +43,8 @@ static void ask(void *arg)
     struct pair *pair = arg;
     char data[512] = {0};
     for (; pair->left > 0; pair->left--)
-        if (co_write_all(pair->client, data, 64, clock_deadline(30)) < 0 || receive(pair->client, data, sizeof data) != 64)
+        if (co_write_all(pair->client, data, 64, clock_deadline(30)) < 0 ||
+            receive(pair->client, data, sizeof data) != 64)
             die("no answer");
     shutdown(co_fd_number(pair->client), SHUT_WR);
     if (--running_pairs == 0)
@@ -83,7 +84,7 @@ static void yielder(void *arg)
 {
     co_assert_running();
     long *left = arg;
-    while (*left > 0 && co_yield() == 0)
+    while (*left > 0 && co_yield () == 0)
         --*left;
     co_loop_stop();
 }

@@ -85,10 +85,22 @@ END_TEST
 static const struct {
     const char *text;
     bool valid;
-} utf8_cases[] = {{"", true},          {"plain", true},         {"\xc3\xa4", true},          {"\xe2\x82\xac", true},
-                  {"\xf0\x9f\x92\xa9", true}, {"\xc0\x80", false},     {"\xc1\xbf", false},         {"\xe0\x9f\xbf", false},
-                  {"\xed\xa0\x80", false},    {"\xf0\x8f\xbf\xbf", false}, {"\xf4\x90\x80\x80", false}, {"\xf5\x80\x80\x80", false},
-                  {"\x80", false},            {"\xc3", false},         {"\xe2\x82", false},         {"a\xff", false}};
+} utf8_cases[] = {{"", true},
+                  {"plain", true},
+                  {"\xc3\xa4", true},
+                  {"\xe2\x82\xac", true},
+                  {"\xf0\x9f\x92\xa9", true},
+                  {"\xc0\x80", false},
+                  {"\xc1\xbf", false},
+                  {"\xe0\x9f\xbf", false},
+                  {"\xed\xa0\x80", false},
+                  {"\xf0\x8f\xbf\xbf", false},
+                  {"\xf4\x90\x80\x80", false},
+                  {"\xf5\x80\x80\x80", false},
+                  {"\x80", false},
+                  {"\xc3", false},
+                  {"\xe2\x82", false},
+                  {"a\xff", false}};
 
 START_TEST(knows_utf8)
 {
@@ -265,7 +277,7 @@ START_TEST(lists_keep_order)
     ck_assert_uint_eq(list_count(&head), 3);
     ck_assert_ptr_eq(list_first(&head), &item[0]);
     LIST_EACH_SAFE(link, &head)
-        list_remove(link);
+    list_remove(link);
     ck_assert(list_is_empty(&head) && list_first(&head) == NULL);
 }
 END_TEST
@@ -354,7 +366,8 @@ START_TEST(log_lines_have_their_shape)
     ck_assert_int_eq(errno, EINTR);
     read_back(fd, text, sizeof text);
     snprintf(expected, sizeof expected,
-             "Nov 22 13:27:51 mx postfix/smtpd[%d]: warning: from \"evil??Nov 22 00:00:00 mx: fake?\"\n", (int)getpid());
+             "Nov 22 13:27:51 mx postfix/smtpd[%d]: warning: from \"evil??Nov 22 00:00:00 mx: fake?\"\n",
+             (int)getpid());
     ck_assert_str_eq(text, expected);
     ck_assert_int_eq(ftruncate(fd, 0), 0);
     memset(peer, 'x', sizeof peer - 1);

@@ -301,7 +301,7 @@ static inline void sip_round(uint64_t v[4])
 static inline uint64_t fold_word(uint64_t w)
 {
     uint64_t low = w & 0x7f7f7f7f7f7f7f7fULL;
-    uint64_t above = low + 0x2525252525252525ULL;   // bit 7 set where byte > 'Z'
+    uint64_t above = low + 0x2525252525252525ULL;    // bit 7 set where byte > 'Z'
     uint64_t at_least = low + 0x3f3f3f3f3f3f3f3fULL; // bit 7 set where byte >= 'A'
     uint64_t capital = at_least & ~above & ~w & 0x8080808080808080ULL;
     return w | (capital >> 2);

@@ -147,7 +147,7 @@ void co_sleep_until(int64_t deadline)
         continue; // nobody wakes a sleeper, so this is once
 }
 
-int co_yield(void)
+int co_yield (void)
 {
     struct co *self = co_running_self();
     if (co_the_loop.atomic_depth)

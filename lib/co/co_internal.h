@@ -51,7 +51,7 @@ struct co_context {
     void (*entry)(void);
     char *stack; // lowest address and size; the loop's own context learns them at the first switch (ASan)
     size_t stack_size;
-    void *frame; // frame pointer at suspension, for co_gdb.py
+    void *frame;     // frame pointer at suspension, for co_gdb.py
     void *sanitizer; // ASan: the fake stack; TSan: the fiber
 };
 void co_context_main(struct co_context *context); // the context that is running: the loop's

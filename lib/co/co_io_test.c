@@ -505,8 +505,8 @@ END_TEST
 static void hold(void *arg)
 {
     co_assert_running();
-    ck_assert_int_ge(co_yield(), 0);
-    while (co_yield() == 0)
+    ck_assert_int_ge(co_yield (), 0);
+    while (co_yield () == 0)
         continue;
 }
 static void fair_body(void)

@@ -62,30 +62,35 @@ static void announce(void)
 #endif
 }
 
-static void *work(void *arg)
+static struct job *next_job(void) // NULL: the pool ends
 {
+    struct list *first;
     pthread_mutex_lock(&pool.mutex);
-    for (;;) {
-        struct list *first;
-        while ((first = list_first(&pool.queued)) == NULL && !pool.quitting) {
-            pool.idle++;
-            pthread_cond_wait(&pool.work, &pool.mutex);
-            pool.idle--;
-        }
-        if (first == NULL)
-            break;
-        struct job *job = container_of(first, struct job, link);
+    while ((first = list_first(&pool.queued)) == NULL && !pool.quitting) {
+        pool.idle++;
+        pthread_cond_wait(&pool.work, &pool.mutex);
+        pool.idle--;
+    }
+    if (first) {
         list_remove(first);
         pool.queued_count--;
-        pthread_mutex_unlock(&pool.mutex);
+    }
+    pthread_mutex_unlock(&pool.mutex);
+    return first ? container_of(first, struct job, link) : NULL;
+}
+
+// Whoever is woken wants the mutex: so all waking is done outside it.
+static void *work(void *arg)
+{
+    for (struct job *job; (job = next_job()) != NULL;) {
         job->fn(job->data);
         pthread_mutex_lock(&pool.mutex);
         bool is_first = list_is_empty(&pool.done);
         list_append(&pool.done, &job->link);
+        pthread_mutex_unlock(&pool.mutex);
         if (is_first)
             announce();
     }
-    pthread_mutex_unlock(&pool.mutex);
     return NULL;
 }
 
@@ -163,10 +168,10 @@ static void submit(struct job *job)
     pthread_mutex_lock(&pool.mutex);
     list_append(&pool.queued, &job->link);
     pool.queued_count++;
-    bool is_short = pool.queued_count > pool.idle;
-    if (pool.idle)
-        pthread_cond_signal(&pool.work);
+    bool is_short = pool.queued_count > pool.idle, has_idle = pool.idle > 0;
     pthread_mutex_unlock(&pool.mutex);
+    if (has_idle)
+        pthread_cond_signal(&pool.work);
     pool.pending++;
     if (is_short && pool.thread_count < pool.max_threads)
         add_thread();

@@ -281,7 +281,7 @@ static void drain(int64_t grace_ms)
 {
     co_the_loop.draining = true;
     LIST_EACH(link, &co_the_loop.all)
-        co_cancel(container_of(link, struct co, all));
+    co_cancel(container_of(link, struct co, all));
     int64_t end = clock_ms() + grace_ms;
     struct co_timer *alarm_clock = co_timer_new(ignore_timer, NULL); // so that the last wait ends
     co_timer_set(alarm_clock, end);
@@ -290,8 +290,7 @@ static void drain(int64_t grace_ms)
     co_timer_free(alarm_clock);
 #ifdef CO_DEBUG
     if (co_the_loop.count)
-        bug("coroutine %s does not end when cancelled (%s)",
-            container_of(co_the_loop.all.next, struct co, all)->name,
+        bug("coroutine %s does not end when cancelled (%s)", container_of(co_the_loop.all.next, struct co, all)->name,
             container_of(co_the_loop.all.next, struct co, all)->action);
 #endif
 }

@@ -31,7 +31,8 @@ static struct co_stack *stack_map(void)
     if (page_size == 0)
         page_size = (size_t)sysconf(_SC_PAGESIZE);
     size_t size = CO_STACK_SIZE + page_size;
-    char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    char *map =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (map == MAP_FAILED || mprotect(map, page_size, PROT_NONE) < 0)
         die("no memory for the stack of a coroutine");
 #ifdef CO_PAINT
@@ -113,7 +114,8 @@ void co_stack_give(struct co_stack *stack)
 size_t co_stack_high_water(void)
 {
 #ifdef CO_PAINT
-    LIST_EACH(link, &co_the_loop.all) {
+    LIST_EACH(link, &co_the_loop.all)
+    {
         const struct co *co = container_of(link, struct co, all);
         if (co->stack)
             note_high_water(co->stack);
@@ -127,9 +129,9 @@ size_t co_stack_high_water(void)
 void co_stacks_free(void)
 {
     LIST_EACH_SAFE(link, &warm)
-        stack_unmap(container_of(link, struct co_stack, link));
+    stack_unmap(container_of(link, struct co_stack, link));
     LIST_EACH_SAFE(link, &cold)
-        stack_unmap(container_of(link, struct co_stack, link));
+    stack_unmap(container_of(link, struct co_stack, link));
     list_init(&warm);
     list_init(&cold);
     warm_count = cold_count = 0;

@@ -11,7 +11,7 @@ static void say_twice(void *arg)
     co_assert_running();
     const char *name = arg;
     trace(name);
-    if (co_yield() == 0)
+    if (co_yield () == 0)
         trace(name);
 }
 
@@ -26,11 +26,11 @@ static void order_body(void)
     co_spawn("a", say_twice, NAME("a"));
     co_spawn("b", say_twice, NAME("b"));
     trace("m1");
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     trace("m2");
     co_spawn("c", say_twice, NAME("c"));
-    ck_assert_int_eq(co_yield(), 0);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
+    ck_assert_int_eq(co_yield (), 0);
     trace("m3");
 }
 START_TEST(runs_first_come_first_served)
@@ -101,7 +101,7 @@ static void cancelled_in_event(void *arg)
     co_assert_running();
     trace_outcome("event", co_event_wait(&never, SOON));
     trace_outcome("again", co_event_wait(&never, SOON)); // all later waits, too
-    trace_outcome("yield", co_yield());
+    trace_outcome("yield", co_yield ());
 }
 static void cancelled_in_lock(void *arg)
 {
@@ -116,7 +116,7 @@ static void cancelled_in_join(void *arg)
 static void cancelled_at_birth(void *arg)
 {
     co_assert_running();
-    trace_outcome("birth", co_yield());
+    trace_outcome("birth", co_yield ());
 }
 static void cancel_body(void)
 {
@@ -126,11 +126,11 @@ static void cancel_body(void)
     ck_assert_int_eq(co_lock_acquire(&held, SOON), 0);
     struct co *all[5] = {co_spawn("sleep", cancelled_in_sleep, NULL), co_spawn("event", cancelled_in_event, NULL),
                          co_spawn("lock", cancelled_in_lock, NULL), co_spawn("join", cancelled_in_join, co_self())};
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     all[4] = co_spawn("birth", cancelled_at_birth, NULL);
     for (int i = 0; i < 5; i++)
         co_cancel(all[i]);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     co_lock_release(&held);
     ck_assert(list_is_empty(&never.waiters) && list_is_empty(&held.released.waiters));
 }
@@ -155,10 +155,10 @@ static void signal_then_cancel_body(void)
     co_assert_running();
     co_event_init(&signalled);
     struct co *co = co_spawn("a", wait_signalled, NAME("a"));
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     co_event_signal(&signalled);
     co_cancel(co);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
 }
 START_TEST(cancel_does_not_swallow_a_signal)
 {
@@ -173,10 +173,10 @@ static void cancel_then_signal_body(void)
     co_event_init(&signalled);
     struct co *a = co_spawn("a", wait_signalled, NAME("a"));
     co_spawn("b", wait_signalled, NAME("b"));
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     co_cancel(a);
     co_event_signal(&signalled);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     trace("end");
 }
 START_TEST(signal_passes_over_the_cancelled)
@@ -192,7 +192,7 @@ static void cancel_self_body(void)
     ck_assert_int_eq(co_join(dead, SOON), 0);
     co_cancel(dead); // finished, and referenced: nothing happens
     co_cancel(co_self());
-    trace_outcome("yield", co_yield());
+    trace_outcome("yield", co_yield ());
     trace_outcome("join", co_join(dead, SOON)); // no wait
     co_unref(dead);
 }
@@ -212,7 +212,7 @@ static void stop_body(void)
 {
     co_assert_running();
     co_spawn("parent", stubborn_parent, NULL);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
 }
 START_TEST(stopping_cancels_all)
 {
@@ -233,7 +233,7 @@ static void settle(void) CO
 {
     for (int i = 0; i < 4; i++) // a turn runs up to 64 coroutines, then fires timers
         for (int j = 0; j < 64; j++)
-            ck_assert_int_eq(co_yield(), 0);
+            ck_assert_int_eq(co_yield (), 0);
 }
 //  clock    1000   1010   1020   1035   1050
 //  fires           1010   1015   1030   1050
@@ -303,7 +303,7 @@ static void rearm_body(void)
     clock_fake_set(1000, 0);
     shorter_deadline = 1100;
     co_spawn("again", waits_again, NULL);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     co_event_signal(&signalled);
     settle();
     clock_fake_set(1099, 0);
@@ -356,7 +356,7 @@ static void random_timers_body(void)
     for (int now = 0; now < 100100; now += CLOCK_STEP) {
         clock_fake_set(now, 0);
         for (int j = 0; j < 64 * 3; j++)
-            ck_assert_int_eq(co_yield(), 0);
+            ck_assert_int_eq(co_yield (), 0);
     }
     ck_assert_int_eq(fired_count, expected);
     for (int i = 0; i < 500; i++)
@@ -375,18 +375,18 @@ static void event_order_body(void)
     co_assert_running();
     co_event_init(&signalled);
     for (int i = 0; i < 4; i++)
-        co_spawn("w", wait_signalled, (void *)(intptr_t)&"a\0b\0c\0d"[i * 2]);
+        co_spawn("w", wait_signalled, (void *)(intptr_t) & "a\0b\0c\0d"[i * 2]);
     co_event_signal(&signalled); // nobody waits yet: no effect
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     co_event_signal(&signalled);
     co_event_signal(&signalled);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     trace("|");
     co_event_broadcast(&signalled);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
     trace("|");
     co_event_broadcast(&signalled);
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
 }
 START_TEST(events_wake_in_order)
 {
@@ -400,7 +400,7 @@ static void lock_user(void *arg)
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(co_lock_acquire(&held, SOON), 0);
         trace(arg);
-        ck_assert_int_eq(co_yield(), 0);
+        ck_assert_int_eq(co_yield (), 0);
         co_lock_release(&held);
     }
 }
@@ -430,7 +430,7 @@ static void atomic_body(void)
     co_atomic_begin();
     trace("inside");
     co_atomic_end();
-    ck_assert_int_eq(co_yield(), 0);
+    ck_assert_int_eq(co_yield (), 0);
 }
 START_TEST(atomic_sections_allow_what_does_not_wait)
 {
@@ -446,7 +446,7 @@ CO_UNCHECKED static void wait_in_atomic_body(void)
 CO_UNCHECKED static void yield_in_atomic_body(void)
 {
     co_atomic_begin();
-    (void)!co_yield();
+    (void)!co_yield ();
 }
 CO_UNCHECKED static void end_in_atomic_body(void)
 {
