@@ -97,6 +97,13 @@ static const int refused[] = {
     SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at), SCMP_SYS(syslog), SCMP_SYS(vhangup), SCMP_SYS(fanotify_init),
 };
 
+// Left are AF_UNIX 1, AF_INET 2, AF_INET6 10 and AF_NETLINK 16.
+static int refuse_family(scmp_filter_ctx filter, enum scmp_compare how, unsigned family)
+{
+    struct scmp_arg_cmp test = {.arg = 0, .op = how, .datum_a = family, .datum_b = 0};
+    return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &test);
+}
+
 static int add_refusals(scmp_filter_ctx filter, unsigned flags)
 {
     uint32_t eperm = SCMP_ACT_ERRNO(EPERM);
@@ -105,13 +112,10 @@ static int add_refusals(scmp_filter_ctx filter, unsigned flags)
     if (!(flags & JAIL_EXEC) &&
         (seccomp_rule_add(filter, eperm, SCMP_SYS(execve), 0) < 0 || seccomp_rule_add(filter, eperm, SCMP_SYS(execveat), 0) < 0))
         return -1;
-    // Socket families: only AF_UNIX 1, AF_INET 2, AF_INET6 10, AF_NETLINK 16.
-    uint32_t no_family = SCMP_ACT_ERRNO(EAFNOSUPPORT);
-    int rc = seccomp_rule_add(filter, no_family, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
-    rc |= seccomp_rule_add(filter, no_family, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNSPEC));
+    int rc = refuse_family(filter, SCMP_CMP_GT, AF_NETLINK) | refuse_family(filter, SCMP_CMP_EQ, AF_UNSPEC);
     for (unsigned family = AF_INET + 1; family < AF_NETLINK; family++)
         if (family != AF_INET6)
-            rc |= seccomp_rule_add(filter, no_family, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
+            rc |= refuse_family(filter, SCMP_CMP_EQ, family);
     return rc < 0 ? -1 : 0;
 }
 
