@@ -75,6 +75,8 @@ void co_fd_again(struct co_fd *cfd, int events); // the kernel said EAGAIN: clea
 // A read returned less than asked on a stream socket: the next read would say EAGAIN. Clears CO_READ where that is safe
 // (Linux: EPOLLRDHUP is watched and has not been seen), saving a system call; else does nothing.
 void co_fd_short_read(struct co_fd *cfd);
+// What the loop knows without a system call: false when nothing to read, no end and no error had been seen at its last turn.
+bool co_fd_may_read(const struct co_fd *cfd);
 // read/write/accept that wait as needed. >=0, or -1 with errno (ETIMEDOUT, ECANCELED or the kernel's). read: 0 is end of file.
 ssize_t co_read(struct co_fd *cfd, void *data, size_t size, int64_t deadline) CO MUST_CHECK;
 ssize_t co_write_all(struct co_fd *cfd, const void *data, size_t size, int64_t deadline) CO MUST_CHECK; // all or -1

@@ -138,6 +138,11 @@ void co_fd_short_read(struct co_fd *cfd)
     cfd->is_doubtful = true;
 }
 
+bool co_fd_may_read(const struct co_fd *cfd)
+{
+    return (cfd->ready & CO_READ) != 0 || cfd->is_ended;
+}
+
 static bool would_block(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK;
