@@ -235,7 +235,9 @@ bool stream_is_readable_now(struct stream *s)
 
 bool stream_is_alive(struct stream *s)
 {
-    return !stream_is_readable_now(s);
+    if (s->end > s->start || s->is_eof || s->has_failed)
+        return false;
+    return !co_fd_may_read(s->in) || !kernel_has_input(s);
 }
 
 void stream_write(struct stream *s, const void *data, size_t len)

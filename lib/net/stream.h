@@ -33,7 +33,7 @@ void stream_consume(struct stream *s, size_t n);
 size_t stream_buffered(const struct stream *s); // bytes read and not consumed: pipelined input
 void stream_discard_input(struct stream *s);    // when TLS starts
 bool stream_is_readable_now(struct stream *s);  // buffered input, or the kernel has some (one recv MSG_PEEK, no wait); EOF counts
-bool stream_is_alive(struct stream *s);         // connection cache: no EOF, no unexpected input (no wait)
+bool stream_is_alive(struct stream *s);         // connection cache: no EOF, no unexpected input seen by the loop (no wait)
 
 void stream_write(struct stream *s, const void *data, size_t len); // into the buffer, never waits (callers flush)
 void stream_write_str(struct stream *s, struct str text);
