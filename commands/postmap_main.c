@@ -14,6 +14,8 @@ struct run {
     int status;
 };
 
+static struct settings settings;
+
 static void usage(const struct postmap *p)
 {
     die("usage: %s [-%sfijnNoprsvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->program, p->is_alias ? "" : "uU");
@@ -103,7 +105,6 @@ static void run(void *arg)
 
 int postmap_main(struct postmap *p, int argc, char **argv)
 {
-    static struct settings settings; // too large for a stack
     struct arena arena = ARENA_INIT;
     struct run r = {p, 1};
     struct err err = ERR_INIT;

@@ -42,8 +42,8 @@ int route_canonical(struct route *r, struct table_list *maps, struct str address
 // The raw value of an address's entry in the documented key order. 1/0/-1. *extension_r: what the key left out (with delimiter).
 int route_lookup_address(struct route *r, struct table_list *maps, struct str address, struct buf *value_r, struct str *extension_r, struct err *err) CO MUST_CHECK;
 // One result address of a mapping put into standard form: "@newdomain" takes the old local part, an extension that was left
-// out is appended (extension.len 0: none), and the address is rewritten as local ones are. 0, -1.
-int route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension, struct arena *arena, struct str *mapped_r, struct err *err) CO MUST_CHECK;
+// out is appended (extension.len 0: none), and the address is rewritten as local ones are.
+struct str route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension, struct arena *arena);
 bool route_propagates_extension(const struct route *r, const char *class_name); // propagate_unmatched_extensions holds "virtual" …
 
 #endif

@@ -23,21 +23,19 @@ int route_lookup_address(struct route *r, struct table_list *maps, struct str ad
     return table_list_lookup_address(maps, &query, value_r, extension_r, err);
 }
 
-int route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension, struct arena *arena, struct str *mapped_r, struct err *err)
+struct str route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension, struct arena *arena)
 {
-    struct str local;
+    struct str local, mapped;
 
     result = str_trim(result);
     if (str_starts(result, STR("@"))) // a whole domain was mapped: the local part stays
         result = arena_strf(arena, STR_FMT STR_FMT, STR_ARG(address_local(old_address)), STR_ARG(result));
-    if (route_rewrite(r, true, result, arena, mapped_r, err) < 0)
-        return -1;
+    mapped = arena_str(arena, route_rewrite_in(r, result, r->myorigin, r->settings->mydomain, arena));
     if (extension.len == 0)
-        return 0;
-    local = address_local(*mapped_r);
-    *mapped_r = arena_strf(arena, STR_FMT STR_FMT STR_FMT, STR_ARG(local), STR_ARG(extension),
-                           STR_ARG(str_slice(*mapped_r, local.len, mapped_r->len)));
-    return 0;
+        return mapped;
+    local = address_local(mapped);
+    return arena_strf(arena, STR_FMT STR_FMT STR_FMT, STR_ARG(local), STR_ARG(extension),
+                      STR_ARG(str_slice(mapped, local.len, mapped.len)));
 }
 
 int route_canonical(struct route *r, struct table_list *maps, struct str address, struct arena *arena, struct str *mapped_r, struct err *err)
@@ -63,5 +61,6 @@ int route_canonical(struct route *r, struct table_list *maps, struct str address
                           STR_ARG(address), list.count);
     if (!route_propagates_extension(r, "canonical"))
         extension = STR_NULL;
-    return route_mapped_address(r, address, list.items[0], extension, arena, mapped_r, err) < 0 ? -1 : 1;
+    *mapped_r = route_mapped_address(r, address, list.items[0], extension, arena);
+    return 1;
 }

@@ -78,6 +78,9 @@ int sys_safe_open(const struct sys_open *how, struct stat *st_r, struct err *err
 int sys_write_all(int fd, const void *data, size_t len); // regular files and pipes, blocking; 0 or -1 errno
 int sys_read_file(const char *path, size_t max, struct buf *content_r, struct err *err); // whole file; larger than max: error
 int sys_make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid, struct err *err); // exact mode; existing is fine
+// fsync of a file on this file system also makes durable its creation and renames before (journaling file systems commit them
+// together); else the directory needs an fsync of its own.
+bool sys_sync_covers_names(int fd);
 bool sys_sync_is_instant(int dirfd); // tmpfs and ramfs: fsync has nothing to do, so it need not leave the thread
 
 #endif
