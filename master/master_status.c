@@ -48,10 +48,9 @@ static void status_readable(int fd, int events, void *arg)
     ssize_t n = read(fd, bytes, sizeof bytes);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0) { // it is ending, or has closed the channel: either way it takes no more sessions
+    if (n <= 0) { // it is ending: what follows is decided when its exit status is known
         co_watch_free(c->status_watch);
         c->status_watch = NULL;
-        stop_counting(c);
         return;
     }
     struct str rest = {bytes, (size_t)n}, line;
