@@ -17,7 +17,8 @@ struct conf; // main.cf's names and values, overrides, and defaults from conf/pa
 // Reads DIR/main.cf (absent: error). `overrides` (may be NULL) are "name=value" strings of -o, ending with NULL.
 // Warnings (duplicate names, malformed lines that Postfix tolerates) go to log_warn.
 struct conf *conf_open(const char *dir, const char *const *overrides, struct err *err);
-void conf_free(struct conf *c);
+struct conf *conf_open_defaults(const char *dir); // as if DIR/main.cf were empty; reads no file
+void conf_free(struct conf *c); // NULL is fine
 const char *conf_dir(const struct conf *c);
 // The directory to use: -c argument, else MAIL_CONFIG (ignored for set-gid programs unless listed), else the default.
 const char *conf_default_dir(void);
@@ -78,6 +79,7 @@ struct master_row {
     struct str *argv;         // arguments after it, { } groups unwrapped
     size_t argc;
     unsigned line;
+    struct str written[5];    // private unpriv chroot wakeup maxproc as in the file ("-" included)
 };
 // All rows in file order, the last of equal name/type winning; rows live in `arena`. err: file, line, what, what to do.
 int master_cf_read(const struct conf *c, const char *path, struct arena *arena, struct master_row **rows_r,

@@ -120,6 +120,11 @@ struct conf *conf_open(const char *dir, const char *const *overrides, struct err
     return NULL;
 }
 
+struct conf *conf_open_defaults(const char *dir)
+{
+    return conf_new(dir);
+}
+
 int conf_override(struct conf *c, struct str name, struct str value)
 {
     if (name.len == 0 || value.len > CONF_VALUE_MAX)

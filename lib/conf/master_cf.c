@@ -139,6 +139,15 @@ static int take_command(struct reader *r, struct str *rest, struct master_row *r
     return 0;
 }
 
+// Columns 3 to 7 as they were written.
+static void keep_written_columns(struct reader *r, struct str line, struct master_row *row)
+{
+    struct str rest = line, text;
+    for (int i = 0; i < 7 && str_token(&rest, " \t\r\v\f", &text); i++)
+        if (i >= 2)
+            row->written[i - 2] = arena_str(r->arena, text);
+}
+
 static int parse_row(struct reader *r, struct str line, struct master_row *row, struct err *err)
 {
     struct str rest = line, chroot;
@@ -159,6 +168,7 @@ static int parse_row(struct reader *r, struct str line, struct master_row *row, 
         take_wakeup(&rest, row, err) != 0 || take_maxproc(r, &rest, row, err) != 0 ||
         take_command(r, &rest, row, err) != 0)
         return -1;
+    keep_written_columns(r, line, row);
     row->name = arena_str(r->arena, row->name);
     row->type = arena_str(r->arena, row->type);
     row->command = arena_str(r->arena, row->command);
