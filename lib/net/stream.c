@@ -16,8 +16,7 @@
 #define READ_SIZE_MAX     (64 * 1024)
 
 struct stream {
-    struct co_fd *in;
-    struct co_fd *out; // the same as in, unless made by stream_new_pair
+    struct co_fd *fd;
     int64_t deadline;
     unsigned char *data; // read buffer, NULL while idle
     size_t cap;
@@ -30,33 +29,23 @@ struct stream {
     struct err failure;
 };
 
-struct stream *stream_new_pair(int in, int out)
+struct stream *stream_new(int fd)
 {
     struct stream *s = MEM_NEW(struct stream);
 
-    s->in = co_fd_new(in);
-    s->out = in == out ? s->in : co_fd_new(out);
+    s->fd = co_fd_new(fd);
     s->deadline = CLOCK_NEVER; // until the owner sets one: no wait happens before
     s->read_size = READ_SIZE_DEFAULT;
     return s;
-}
-
-struct stream *stream_new(int fd)
-{
-    return stream_new_pair(fd, fd);
 }
 
 void stream_free(struct stream *s)
 {
     if (s == NULL)
         return;
-    int in = co_fd_number(s->in), out = co_fd_number(s->out);
-    if (s->out != s->in)
-        co_fd_free(s->out);
-    co_fd_free(s->in);
-    close(in);
-    if (out != in)
-        close(out);
+    int fd = co_fd_number(s->fd);
+    co_fd_free(s->fd);
+    close(fd);
     mem_free(s->data);
     buf_release(&s->output);
     mem_free(s);
@@ -64,7 +53,7 @@ void stream_free(struct stream *s)
 
 int stream_fd(const struct stream *s)
 {
-    return co_fd_number(s->in);
+    return co_fd_number(s->fd);
 }
 
 void stream_set_deadline(struct stream *s, int64_t deadline)
@@ -128,7 +117,7 @@ static int fill(struct stream *s, size_t wanted, struct err *err) CO
     size_t room = s->cap - s->end;
     if (room > READ_SIZE_MAX)
         room = READ_SIZE_MAX;
-    ssize_t n = co_read(s->in, s->data + s->end, room, s->deadline);
+    ssize_t n = co_read(s->fd, s->data + s->end, room, s->deadline);
     if (n < 0)
         return stream_fail(s, "read", err);
     if (n == 0) {
@@ -137,7 +126,7 @@ static int fill(struct stream *s, size_t wanted, struct err *err) CO
     }
     s->end += (size_t)n;
     if ((size_t)n < room)
-        co_fd_short_read(s->in);
+        co_fd_short_read(s->fd);
     return 1;
 }
 
@@ -237,7 +226,7 @@ bool stream_is_alive(struct stream *s)
 {
     if (s->end > s->start || s->is_eof || s->has_failed)
         return false;
-    return !co_fd_may_read(s->in) || !kernel_has_input(s);
+    return !co_fd_may_read(s->fd) || !kernel_has_input(s);
 }
 
 void stream_write(struct stream *s, const void *data, size_t len)
@@ -275,7 +264,7 @@ int stream_flush(struct stream *s, struct err *err)
         return stream_failed_before(s, err);
     if (s->output.len == 0)
         return 0;
-    if (co_write_all(s->out, s->output.ptr, s->output.len, s->deadline) < 0)
+    if (co_write_all(s->fd, s->output.ptr, s->output.len, s->deadline) < 0)
         return stream_fail(s, "write", err);
     buf_clear(&s->output);
     return 0;
@@ -315,7 +304,7 @@ struct stream *stream_connect(const struct net_addr *to, const struct net_addr *
     if (family != AF_UNIX) // every write of ours is a whole command group or a large piece of content
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct stream *s = stream_new(fd);
-    if (co_connect(s->in, (const struct sockaddr *)&to->sa, to->len, deadline) < 0) {
+    if (co_connect(s->fd, (const struct sockaddr *)&to->sa, to->len, deadline) < 0) {
         stream_fail(s, "connect", err);
         stream_free(s);
         return NULL;

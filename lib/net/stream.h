@@ -14,7 +14,6 @@
 struct stream; // one owner, one coroutine at a time
 
 struct stream *stream_new(int fd); // takes the descriptor; non-blocking is set here
-struct stream *stream_new_pair(int in, int out); // reads one descriptor, writes another (standard input and output)
 void stream_free(struct stream *s); // flushes nothing; closes; NULL is fine
 int stream_fd(const struct stream *s);
 void stream_set_deadline(struct stream *s, int64_t deadline);
