@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtp_deliver.c: takes one delivery through its next hops until every recipient has a result.
 // Suspends: everywhere. Limits: NEXTHOPS_MAX next hops, smtp_mx_session_limit sessions for each.
+#include "lib/base/log.h"
 #include "smtp/smtp.h"
 
 #define NEXTHOPS_MAX 50
@@ -72,6 +73,18 @@ static bool session_limit_reached(const struct smtp_delivery *sd)
     return limit > 0 && sd->sessions >= limit;
 }
 
+// Another server is asked: what the last one said would otherwise be told nowhere (failed connections are logged as such).
+static void log_moving_on(const struct smtp_delivery *sd)
+{
+    for (size_t i = 0; i < sd->delivery->request.recipient_count; i++) {
+        const struct smtp_failure *f = sd->failures[i];
+        if (!smtp_is_open(sd, i) || f == NULL || str_is(f->report.relay, STR("none")))
+            continue;
+        log_info(STR_FMT ": " STR_FMT, STR_ARG(sd->delivery->request.queue_id), STR_ARG(f->report.text));
+        return; // one stands for all
+    }
+}
+
 static void try_hosts(struct smtp_delivery *sd, const struct smtp_destination *dest, bool wants_keeping) CO
 {
     struct smtp_hosts hosts;
@@ -82,6 +95,7 @@ static void try_hosts(struct smtp_delivery *sd, const struct smtp_destination *d
         return;
     }
     for (size_t i = 0; i < hosts.count && smtp_has_open(sd) && !session_limit_reached(sd) && !co_is_cancelled(); i++) {
+        log_moving_on(sd);
         struct smtp_session *s = smtp_session_open(sd, dest, &hosts.items[i], &failure);
         if (s != NULL) {
             (void)use_session(sd, s, wants_keeping); // a fresh one is never stale
