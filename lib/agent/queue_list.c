@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: ISC
+// queue_list.c: walking all queues for people, and the frames that carry the result.
+// Trust: queue files may be garbage; control characters are made visible before anything leaves here.
+#include "lib/agent/queue_list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/mail/bounce_log.h"
+
+enum { LOG_MAX = 4 * 1024 * 1024, MODE_EXPIRED = 0010, MODE_OWNER = 0700 };
+
+struct list_walk {
+    const struct queue_layout *layout;
+    const struct queue_list_sink *sink;
+    struct arena arena; // reset for each message
+    struct buf clean;
+};
+
+static struct str printable(struct list_walk *w, struct str text)
+{
+    buf_clear(&w->clean);
+    buf_add_printable(&w->clean, text, 4096);
+    return arena_str(&w->arena, buf_str(&w->clean));
+}
+
+static int tell_recipient(struct list_walk *w, struct str original, struct str address, struct str reason,
+                          const char *kind)
+{
+    struct queue_list_recipient r = {printable(w, original), printable(w, address), printable(w, reason),
+                                     str_from(kind)};
+    return w->sink->recipient(w->sink->arg, &r);
+}
+
+// ---- Reasons: recipients in the logs come first, then those of the file that no log speaks of
+
+static int read_log(struct list_walk *w, const char *which, struct str id, struct buf *text)
+{
+    struct err err = ERR_INIT;
+    buf_clear(text);
+    int fd = queue_file_open(AT_FDCWD, w->layout, which, id, O_RDONLY, &err);
+    if (fd < 0)
+        return -1;
+    ssize_t n = 1;
+    while (n > 0 && text->len < LOG_MAX) {
+        buf_reserve(text, 64 * 1024);
+        n = read(fd, text->ptr + text->len, 64 * 1024);
+        if (n > 0)
+            text->len += (size_t)n;
+    }
+    buf_reserve(text, 1);
+    text->ptr[text->len] = '\0';
+    close(fd);
+    return n < 0 ? -1 : 0;
+}
+
+struct seen_recipients {
+    struct queue_recipient *items; // of the file
+    bool *told;
+    size_t count;
+};
+
+enum { COMPARED_MAX = 1000 };
+
+// Recipients stand in the order of their offsets; entries of old writers have none and are compared by address.
+static void mark_told(struct seen_recipients *seen, const struct bounce_entry *e)
+{
+    size_t low = 0, high = seen->count;
+    while (e->offset > 0 && low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (seen->items[middle].offset < e->offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (e->offset > 0) {
+        if (low < seen->count && seen->items[low].offset == e->offset)
+            seen->told[low] = true;
+        return;
+    }
+    for (size_t i = 0; i < seen->count && i < COMPARED_MAX; i++)
+        if (str_is(seen->items[i].address, e->recipient))
+            seen->told[i] = true;
+}
+
+static int tell_log(struct list_walk *w, const char *which, struct str id, struct seen_recipients *seen)
+{
+    bool is_defer = strcmp(which, QUEUE_DEFER) == 0;
+    struct buf text = BUF_INIT;
+    struct bounce_entry e;
+    int rc = 0;
+    if (read_log(w, which, id, &text) == 0) {
+        struct str rest = buf_str(&text);
+        for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &w->arena, &e) == 1;
+             n++) {
+            mark_told(seen, &e);
+            struct str original = str_is(e.original_recipient, e.recipient) ? STR("") : e.original_recipient;
+            rc = tell_recipient(w, original, e.recipient, e.reason, is_defer ? "delay_reason" : "bounce_reason");
+        }
+    }
+    buf_release(&text);
+    return rc;
+}
+
+static int tell_recipients(struct list_walk *w, struct str queue, struct str id, struct queue_recipient *items,
+                           size_t count)
+{
+    struct seen_recipients seen = {items, ARENA_ARRAY(&w->arena, bool, count), count};
+    bool has_logs = !str_is(queue, STR(QUEUE_MAILDROP));
+    if (has_logs && (tell_log(w, QUEUE_DEFER, id, &seen) < 0 || tell_log(w, QUEUE_BOUNCE, id, &seen) < 0))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (!seen.told[i] && tell_recipient(w, items[i].original, items[i].address, STR(""), "") < 0)
+            return -1;
+    return 0;
+}
+
+// ---- One file
+
+// Submissions have no size record: sender and recipients as they stand.
+static int tell_maildrop(struct list_walk *w, int fd, struct queue_list_message *m)
+{
+    struct err err = ERR_INIT;
+    struct record r;
+    struct queue_recipient *items = ARENA_ARRAY(&w->arena, struct queue_recipient, LIST_RECIPIENTS_MAX / 50);
+    size_t count = 0;
+    struct record_walk *walk = record_walk_open(fd, 0, false, &err);
+    while (walk != NULL && record_walk_next(walk, &r, &err) == 1) {
+        if (r.type == REC_FROM)
+            m->sender = printable(w, r.data);
+        else if (r.type == REC_RCPT && count < LIST_RECIPIENTS_MAX / 50)
+            items[count++] = (struct queue_recipient){
+                .address = arena_str(&w->arena, r.data), .original = STR(""), .offset = r.offset};
+    }
+    record_walk_close(walk);
+    if (w->sink->message(w->sink->arg, m) < 0)
+        return -1;
+    return tell_recipients(w, m->queue, m->id, items, count);
+}
+
+static int tell_message(struct list_walk *w, int fd, struct queue_list_message *m)
+{
+    struct queue_envelope envelope;
+    struct err err = ERR_INIT;
+    if (queue_envelope_read(fd, &w->arena, LIST_RECIPIENTS_MAX, 0, &envelope, &err) < 0)
+        return 0; // damaged, or gone meanwhile
+    m->sender = printable(w, envelope.sender);
+    m->size = envelope.message_size;
+    if (envelope.arrival_s > 0)
+        m->arrival_s = envelope.arrival_s;
+    if (w->sink->message(w->sink->arg, m) < 0)
+        return -1;
+    return tell_recipients(w, m->queue, m->id, envelope.recipients, envelope.recipient_count_read);
+}
+
+static int tell_file(struct list_walk *w, const char *queue, struct str id)
+{
+    struct err err = ERR_INIT;
+    struct stat st;
+    int rc = 0;
+    int fd = queue_file_open(AT_FDCWD, w->layout, queue, id, O_RDONLY, &err);
+    if (fd < 0)
+        return 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & MODE_OWNER) == QUEUE_MODE_READY) {
+        struct queue_list_message m = {
+            .queue = str_from(queue),
+            .id = arena_str(&w->arena, id),
+            .sender = STR(""),
+            .arrival_s = st.st_mtime,
+            .size = st.st_size,
+            .is_forced_to_expire = (st.st_mode & MODE_EXPIRED) != 0,
+        };
+        rc = strcmp(queue, QUEUE_MAILDROP) == 0 ? tell_maildrop(w, fd, &m) : tell_message(w, fd, &m);
+    }
+    close(fd);
+    arena_reset(&w->arena);
+    return rc;
+}
+
+static int walk_queue(struct list_walk *w, const char *queue, struct err *err)
+{
+    struct str id;
+    struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, err);
+    if (names == NULL)
+        return -1;
+    int rc;
+    while ((rc = queue_scan_next(names, &id, err)) == 1)
+        if (tell_file(w, queue, id) < 0) {
+            rc = err_set(err, ERR_CANCELLED, "the listing was given up");
+            break;
+        }
+    queue_scan_close(names);
+    return rc;
+}
+
+int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err)
+{
+    static const char *const queues[] = {QUEUE_MAILDROP, QUEUE_ACTIVE, QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD};
+    struct list_walk w = {.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof queues / sizeof queues[0]; i++)
+        rc = walk_queue(&w, queues[i], err);
+    arena_release(&w.arena);
+    buf_release(&w.clean);
+    return rc;
+}
+
+// ---- Frames
+
+void queue_list_add_message(struct ipc_msg *m, const struct queue_list_message *message)
+{
+    ipc_begin(m, 0, "message");
+    ipc_add_str(m, "queue", message->queue);
+    ipc_add_str(m, "id", message->id);
+    ipc_add_str(m, "sender", message->sender);
+    ipc_add_int(m, "time", message->arrival_s);
+    ipc_add_int(m, "size", message->size);
+    ipc_add_int(m, "expire", message->is_forced_to_expire);
+}
+
+void queue_list_add_more(struct ipc_msg *m)
+{
+    ipc_begin(m, 0, "more");
+}
+
+void queue_list_add_recipient(struct ipc_msg *m, const struct queue_list_recipient *r)
+{
+    if (r->original.len)
+        ipc_add_str(m, "orig", r->original);
+    if (r->reason.len) {
+        ipc_add_str(m, "kind", r->reason_kind);
+        ipc_add_str(m, "reason", r->reason);
+    }
+    ipc_add_str(m, "to", r->address); // ends the recipient
+}
+
+static int read_message(const struct ipc_view *view, const struct queue_list_sink *sink, struct err *err)
+{
+    struct queue_list_message m = {
+        .queue = ipc_str_or(view, "queue", STR("")),
+        .id = ipc_str_or(view, "id", STR("")),
+        .sender = ipc_str_or(view, "sender", STR("")),
+        .arrival_s = ipc_int_or(view, "time", 0),
+        .size = ipc_int_or(view, "size", 0),
+        .is_forced_to_expire = ipc_int_or(view, "expire", 0) == 1,
+    };
+    if (!queue_id_is_valid(m.id) || !queue_id_is_valid(m.queue))
+        return err_set(err, ERR_PROTOCOL, "malformed listing");
+    return sink->message(sink->arg, &m);
+}
+
+int queue_list_read(const struct ipc_view *view, const struct queue_list_sink *sink, struct err *err)
+{
+    size_t at = 0;
+    struct str name, value;
+    const struct queue_list_recipient none = {STR(""), STR(""), STR(""), STR("")};
+    struct queue_list_recipient r = none;
+    if (str_is(view->verb, STR("end")))
+        return 0;
+    if (str_is(view->verb, STR("message"))) {
+        if (read_message(view, sink, err) < 0)
+            return -1;
+    } else if (!str_is(view->verb, STR("more"))) {
+        return err_set(err, ERR_PROTOCOL, "malformed listing");
+    }
+    while (ipc_next(view, &at, &name, &value)) {
+        if (str_is(name, STR("orig"))) {
+            r.original = value;
+        } else if (str_is(name, STR("kind"))) {
+            r.reason_kind = value;
+        } else if (str_is(name, STR("reason"))) {
+            r.reason = value;
+        } else if (str_is(name, STR("to"))) {
+            r.address = value;
+            if (sink->recipient(sink->arg, &r) < 0)
+                return -1;
+            r = none;
+        }
+    }
+    return 1;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: ISC
+// queue_list.h: walking all queues for people: messages, recipients, and why they are still here.
+//
+// Used by showq, which streams the result to postqueue, and by postqueue itself when the mail system is down.
+// Trust: queue files and logs may be garbage: what cannot be read is passed over. Memory: one message at a time; of a message with very many
+// recipients LIST_RECIPIENTS_MAX are listed.
+#ifndef DROMOS_AGENT_QUEUE_LIST_H
+#define DROMOS_AGENT_QUEUE_LIST_H
+
+#include "lib/ipc/ipc.h"
+#include "lib/mail/queue_file.h"
+
+#define LIST_RECIPIENTS_MAX 50000
+
+struct queue_list_message {
+    struct str queue, id, sender; // sender "" is the null sender
+    int64_t arrival_s, size;
+    bool is_forced_to_expire;
+};
+struct queue_list_recipient {
+    struct str original, address; // original may be ""
+    struct str reason;            // "" unknown
+    struct str reason_kind;       // "delay_reason", "bounce_reason" or ""
+};
+// What the walk tells. Each returns 0 to go on, -1 to stop.
+struct queue_list_sink {
+    void *arg;
+    int (*message)(void *arg, const struct queue_list_message *m);
+    int (*recipient)(void *arg, const struct queue_list_recipient *r);
+};
+// maildrop, active, incoming, deferred, hold, in that order. 0; -1: the sink stopped, or a directory cannot be read.
+int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err);
+
+// ---- The frames between showq and postqueue: "message" with its first recipients, "more" with further ones, "end".
+#define QUEUE_LIST_FRAME (64 * 1024) // a frame is ended when it has grown over this
+void queue_list_add_message(struct ipc_msg *m, const struct queue_list_message *message); // begins a frame
+void queue_list_add_more(struct ipc_msg *m);                                              // begins a frame
+void queue_list_add_recipient(struct ipc_msg *m, const struct queue_list_recipient *r);
+// Tells a received frame to the sink. 1 told, 0 "end", -1 malformed or stopped by the sink.
+int queue_list_read(const struct ipc_view *view, const struct queue_list_sink *sink, struct err *err);
+
+#endif

@@ -1,0 +1,3 @@
+PROGRAMS += showq
+showq_DIR := daemon
+showq_SRCS := services/showq/showq.c
