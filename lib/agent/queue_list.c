@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "lib/base/map.h"
+#include "lib/mail/address.h"
 #include "lib/mail/bounce_log.h"
 
 enum { LOG_MAX = 4 * 1024 * 1024, MODE_EXPIRED = 0010, MODE_OWNER = 0700 };
@@ -16,12 +18,22 @@ struct list_walk {
     const struct queue_list_sink *sink;
     struct arena arena; // reset for each message
     struct buf clean;
+    struct map told; // addresses that a log spoke of
 };
 
 static struct str printable(struct list_walk *w, struct str text)
 {
     buf_clear(&w->clean);
     buf_add_printable(&w->clean, text, 4096);
+    return arena_str(&w->arena, buf_str(&w->clean));
+}
+
+// Quoted as in mail.
+static struct str shown_address(struct list_walk *w, struct str address)
+{
+    buf_clear(&w->clean);
+    if (address.len)
+        address_add_log(&w->clean, address);
     return arena_str(&w->arena, buf_str(&w->clean));
 }
 
@@ -55,36 +67,7 @@ static int read_log(struct list_walk *w, const char *which, struct str id, struc
     return n < 0 ? -1 : 0;
 }
 
-struct seen_recipients {
-    struct queue_recipient *items; // of the file
-    bool *told;
-    size_t count;
-};
-
-enum { COMPARED_MAX = 1000 };
-
-// Recipients stand in the order of their offsets; entries of old writers have none and are compared by address.
-static void mark_told(struct seen_recipients *seen, const struct bounce_entry *e)
-{
-    size_t low = 0, high = seen->count;
-    while (e->offset > 0 && low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (seen->items[middle].offset < e->offset)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (e->offset > 0) {
-        if (low < seen->count && seen->items[low].offset == e->offset)
-            seen->told[low] = true;
-        return;
-    }
-    for (size_t i = 0; i < seen->count && i < COMPARED_MAX; i++)
-        if (str_is(seen->items[i].address, e->recipient))
-            seen->told[i] = true;
-}
-
-static int tell_log(struct list_walk *w, const char *which, struct str id, struct seen_recipients *seen)
+static int tell_log(struct list_walk *w, const char *which, struct str id)
 {
     bool is_defer = strcmp(which, QUEUE_DEFER) == 0;
     struct buf text = BUF_INIT;
@@ -94,7 +77,7 @@ static int tell_log(struct list_walk *w, const char *which, struct str id, struc
         struct str rest = buf_str(&text);
         for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &w->arena, &e) == 1;
              n++) {
-            mark_told(seen, &e);
+            map_set(&w->told, e.recipient, w);
             struct str original = str_is(e.original_recipient, e.recipient) ? STR("") : e.original_recipient;
             rc = tell_recipient(w, original, e.recipient, e.reason, is_defer ? "delay_reason" : "bounce_reason");
         }
@@ -106,14 +89,16 @@ static int tell_log(struct list_walk *w, const char *which, struct str id, struc
 static int tell_recipients(struct list_walk *w, struct str queue, struct str id, struct queue_recipient *items,
                            size_t count)
 {
-    struct seen_recipients seen = {items, ARENA_ARRAY(&w->arena, bool, count), count};
     bool has_logs = !str_is(queue, STR(QUEUE_MAILDROP));
-    if (has_logs && (tell_log(w, QUEUE_DEFER, id, &seen) < 0 || tell_log(w, QUEUE_BOUNCE, id, &seen) < 0))
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        if (!seen.told[i] && tell_recipient(w, items[i].original, items[i].address, STR(""), "") < 0)
-            return -1;
-    return 0;
+    int rc = has_logs ? tell_log(w, QUEUE_DEFER, id) : 0;
+    if (rc == 0 && has_logs)
+        rc = tell_log(w, QUEUE_BOUNCE, id);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (map_get(&w->told, items[i].address) == NULL)
+            rc = tell_recipient(w, items[i].original, items[i].address, STR(""), "");
+    map_release(&w->told);
+    w->told = MAP_INIT;
+    return rc;
 }
 
 // ---- One file
@@ -126,9 +111,12 @@ static int tell_maildrop(struct list_walk *w, int fd, struct queue_list_message 
     struct queue_recipient *items = ARENA_ARRAY(&w->arena, struct queue_recipient, LIST_RECIPIENTS_MAX / 50);
     size_t count = 0;
     struct record_walk *walk = record_walk_open(fd, 0, false, &err);
+    struct str time;
     while (walk != NULL && record_walk_next(walk, &r, &err) == 1) {
         if (r.type == REC_FROM)
-            m->sender = printable(w, r.data);
+            m->sender = shown_address(w, r.data);
+        else if (r.type == REC_TIME && str_token(&r.data, " ", &time))
+            (void)!str_to_i64(time, &m->arrival_s);
         else if (r.type == REC_RCPT && count < LIST_RECIPIENTS_MAX / 50)
             items[count++] = (struct queue_recipient){
                 .address = arena_str(&w->arena, r.data), .original = STR(""), .offset = r.offset};
@@ -145,7 +133,7 @@ static int tell_message(struct list_walk *w, int fd, struct queue_list_message *
     struct err err = ERR_INIT;
     if (queue_envelope_read(fd, &w->arena, LIST_RECIPIENTS_MAX, 0, &envelope, &err) < 0)
         return 0; // damaged, or gone meanwhile
-    m->sender = printable(w, envelope.sender);
+    m->sender = shown_address(w, envelope.sender);
     m->size = envelope.message_size;
     if (envelope.arrival_s > 0)
         m->arrival_s = envelope.arrival_s;
@@ -197,7 +185,7 @@ static int walk_queue(struct list_walk *w, const char *queue, struct err *err)
 int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err)
 {
     static const char *const queues[] = {QUEUE_MAILDROP, QUEUE_ACTIVE, QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD};
-    struct list_walk w = {.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT};
+    struct list_walk w = {.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .told = MAP_INIT};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof queues / sizeof queues[0]; i++)
         rc = walk_queue(&w, queues[i], err);
