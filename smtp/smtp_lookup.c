@@ -292,9 +292,14 @@ static void order_hosts(const struct smtp_client *client, struct smtp_hosts *hos
         }
 }
 
+// Is this host us: by name on the port that we send to by default, by address on the port of public mail.
 static bool is_own(const struct smtp_client *client, const struct smtp_host *host)
 {
-    for (size_t i = 0; i < client->own_count; i++)
+    uint16_t port = net_addr_port(&host->addr);
+
+    if (port == client->port && str_is_nocase(host->name, client->settings->myhostname))
+        return true;
+    for (size_t i = 0; port == PORT_OF_MAIL && i < client->own_count; i++)
         if (net_addr_is_same_host(&client->own[i], &host->addr))
             return true;
     return false;
@@ -303,7 +308,7 @@ static bool is_own(const struct smtp_client *client, const struct smtp_host *hos
 // Where this host itself is a mail exchanger, only better ones are tried (RFC 5321 5.1). The list is in order.
 static struct smtp_failure *cut_loops(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_hosts *hosts)
 {
-    if (dest->port != PORT_OF_MAIL || sd->client->profile.is_lmtp)
+    if (sd->client->profile.is_lmtp)
         return NULL;
     for (size_t i = 0; i < hosts->count; i++) {
         if (!is_own(sd->client, &hosts->items[i]))
