@@ -40,7 +40,7 @@ static struct str shown_address(struct list_walk *w, struct str address)
 static int tell_recipient(struct list_walk *w, struct str original, struct str address, struct str reason,
                           const char *kind)
 {
-    struct queue_list_recipient r = {printable(w, original), printable(w, address), printable(w, reason),
+    struct queue_list_recipient r = {shown_address(w, original), shown_address(w, address), printable(w, reason),
                                      str_from(kind)};
     return w->sink->recipient(w->sink->arg, &r);
 }
