@@ -84,9 +84,15 @@ int main(int argc, char **argv)
     log_setup_command(&c->settings, "postfix-script");
     log_add_stderr("postfix/postfix-script");
     c->arguments = argv + optind + 1;
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(commands[i].name, argv[optind]) == 0)
-            return commands[i].run(c);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i].name, argv[optind]) != 0)
+            continue;
+        int status = commands[i].run(c);
+        conf_free(c->conf);
+        arena_release(&c->arena);
+        mem_free(c);
+        return status;
+    }
     die("unknown command: '%s'. Usage: postfix start (or stop, reload, abort, flush, check, status, set-permissions, "
         "upgrade-configuration, logrotate)",
         argv[optind]);

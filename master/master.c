@@ -270,6 +270,16 @@ static void serve(struct master *m, const struct options *o, int ready_fd)
     close_stdio(m, ready_fd);
     sys_notify("READY=1");
     co_loop_run(0);
+    co_timer_free(exit_timer);
+}
+
+static void clean_up(struct master *m)
+{
+    if (m->stop_timer != NULL)
+        co_timer_free(m->stop_timer);
+    master_services_free(m);
+    master_config_free(m->config);
+    co_loop_free();
 }
 
 int main(int argc, char **argv)
@@ -282,12 +292,16 @@ int main(int argc, char **argv)
     log_add_stderr("master");
     struct options o = parse_options(&m, argc, argv);
     prepare(&m);
-    if (o.is_test)
-        return test_lock(&m);
+    if (o.is_test) {
+        int status = test_lock(&m);
+        master_config_free(m.config);
+        return status;
+    }
     know_owner(&m);
     int ready_fd = m.is_foreground ? -1 : go_background(o.waits);
     master_log_open(&m);
     take_locks(&m);
     serve(&m, &o, ready_fd);
+    clean_up(&m);
     return 0;
 }

@@ -91,6 +91,7 @@ void master_config_free(struct master_config *c);
 
 // master_services.c: replaces the services by those of m->config; children of the old ones retire, unchanged listeners stay.
 int master_services_apply(struct master *m, bool is_first, struct err *err);
+void master_services_free(struct master *m);
 // Decides what to watch after anything changed: the listeners, to start one more process, or nothing.
 void master_service_update(struct master_service *s);
 void master_service_pause(struct master_service *s, int64_t seconds);

@@ -149,7 +149,7 @@ static void unwatch(struct master_service *s)
     s->is_watching = false;
 }
 
-static void service_free(struct master_service *s)
+static void service_free(struct master_service *s, bool keeps_sockets)
 {
     unwatch(s);
     master_wakeup_stop(s);
@@ -159,10 +159,17 @@ static void service_free(struct master_service *s)
         if (s->listeners[i].fd < 0)
             continue;
         close(s->listeners[i].fd);
-        master_listen_remove(s->row);
+        if (!keeps_sockets)
+            master_listen_remove(s->row);
     }
     list_remove(&s->link);
     mem_free(s);
+}
+
+void master_services_free(struct master *m)
+{
+    LIST_EACH_SAFE(item, &m->services)
+        service_free(container_of(item, struct master_service, link), true);
 }
 
 static int open_listeners(struct master_service *s, struct err *err)
@@ -233,7 +240,7 @@ int master_services_apply(struct master *m, bool is_first, struct err *err)
     LIST_EACH(item, &fresh)
         take_listeners(container_of(item, struct master_service, link), &m->services);
     LIST_EACH_SAFE(item, &m->services)
-        service_free(container_of(item, struct master_service, link));
+        service_free(container_of(item, struct master_service, link), false);
     LIST_EACH_SAFE(item, &fresh) {
         struct master_service *s = container_of(item, struct master_service, link);
         if (s->is_missing) {

@@ -59,6 +59,7 @@ class Probes:
             self.install(name)
         flavour = replace(real, daemon_directory=self.daemons)
         self.instance = Instance(directory, flavour=flavour, standard_rows=ROWS, user=user, main=main)
+        os.chmod(self.instance.log.path.parent, 0o1777)  # where sanitizers write, as whatever user
         self.set_limit(maxproc)
 
     def install(self, name):

@@ -49,15 +49,14 @@ static void set_number_override(struct conf *conf, const char *name, int64_t val
 
 static void read_settings(const char *program)
 {
-    struct err err = ERR_INIT;
-    struct conf *conf = conf_open(conf_default_dir(), (const char *const *)run.options.overrides, &err);
+    struct conf *conf = conf_open(conf_default_dir(), (const char *const *)run.options.overrides, &run.err);
     if (conf == NULL)
-        die("%s", err.text);
+        die("%s", run.err.text);
     conf_override(conf, STR("process_name"), str_from(program));
     conf_override(conf, STR("service_name"), str_from(run.options.name));
     set_number_override(conf, "process_id", getpid());
-    if (settings_load(conf, program, &run.arena, &run.settings, &err) < 0)
-        die("%s", err.text);
+    if (settings_load(conf, program, &run.arena, &run.settings, &run.err) < 0)
+        die("%s", run.err.text);
     run.ctx.conf = conf;
     run.ctx.settings = &run.settings;
 }
@@ -90,7 +89,6 @@ static unsigned session_limit(const struct service *service)
 
 static void enter_jail(const struct service *service)
 {
-    struct err err = ERR_INIT;
     struct settings *s = &run.settings;
     unsigned flags = service->flags & SERVICE_NETWORK ? JAIL_NETWORK : 0;
     if (service->flags & SERVICE_WRITES_QUEUE)
@@ -102,23 +100,22 @@ static void enter_jail(const struct service *service)
     const char *own[] = {s->data_directory.ptr, "/dev/null", flags & JAIL_WRITE_FILES ? s->queue_directory.ptr : NULL, NULL};
     const char *const *read_dirs = flags & JAIL_NETWORK && !is_confined ? network : everything;
     const char *const *write_dirs = is_confined ? everything : own;
-    if (sys_jail(flags, read_dirs, write_dirs, &err) < 0)
-        die("cannot enter the jail: %s", err.text);
+    if (sys_jail(flags, read_dirs, write_dirs, &run.err) < 0)
+        die("cannot enter the jail: %s", run.err.text);
 }
 
 static void drop_privileges(const struct service *service)
 {
-    struct err err = ERR_INIT;
     struct sys_user owner;
     if (sys_is_rootless() || (run.options.is_standalone && !run.options.is_unpriv))
         return;
     bool keeps_root = (service->flags & SERVICE_KEEPS_ROOT) != 0;
-    if (!keeps_root && sys_user_by_name(run.settings.mail_owner, &owner, &err) != 1)
-        die("mail_owner: user " STR_FMT " is unknown: %s", STR_ARG(run.settings.mail_owner), err.text);
-    if (run.options.is_chroot && sys_chroot(run.settings.queue_directory.ptr, &err) < 0)
-        die("%s", err.text);
-    if (!keeps_root && sys_become(&owner, &err) < 0)
-        die("%s", err.text);
+    if (!keeps_root && sys_user_by_name(run.settings.mail_owner, &owner, &run.err) != 1)
+        die("mail_owner: user " STR_FMT " is unknown: %s", STR_ARG(run.settings.mail_owner), run.err.text);
+    if (run.options.is_chroot && sys_chroot(run.settings.queue_directory.ptr, &run.err) < 0)
+        die("%s", run.err.text);
+    if (!keeps_root && sys_become(&owner, &run.err) < 0)
+        die("%s", run.err.text);
 }
 
 // ---- The end
@@ -234,10 +231,9 @@ static void begin_serving(const struct service *service)
 
 static void prepare(const struct service *service, int argc, char **argv)
 {
-    struct err err = ERR_INIT;
     log_setup_early(service->program);
-    if (service_options_parse(&run.options, &run.arena, argc, argv, &err) < 0)
-        die("%s", err.text);
+    if (service_options_parse(&run.options, &run.arena, argc, argv, &run.err) < 0)
+        die("%s", run.err.text);
     if (run.options.name == NULL)
         run.options.name = service->program;
     check_options(service, &run.options);
@@ -252,7 +248,6 @@ static void prepare(const struct service *service, int argc, char **argv)
 
 int service_main(const struct service *service, int argc, char **argv)
 {
-    struct err err = ERR_INIT;
     run.service = service;
     list_init(&run.idle);
     co_event_init(&run.room);
@@ -266,8 +261,8 @@ int service_main(const struct service *service, int argc, char **argv)
     unsigned fd_limit;
     sys_raise_fd_limit(&fd_limit);
     co_loop_init();
-    if (service->init != NULL && service->init(&run.ctx, &err) < 0)
-        die("%s", err.text);
+    if (service->init != NULL && service->init(&run.ctx, &run.err) < 0)
+        die("%s", run.err.text);
     drop_privileges(service);
     sys_no_core();
     if (!(service->flags & SERVICE_KEEPS_ROOT) && !run.options.is_standalone)

@@ -46,6 +46,7 @@ struct service_run {
     struct co_watch *status_watch;
     struct co_timer *idle_timer, *watchdog;
     int64_t last_active; // clock_ms
+    struct err err;      // of the start: one, for each takes half a kilobyte of stack
     bool has_status;     // a master listens at descriptor 3
 };
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/sys/sys.h"
+#include "lib/sys/sys_internal.h"
 
 int sys_chroot(const char *dir, struct err *err)
 {
@@ -59,7 +60,7 @@ static int allow(int ruleset, const char *path, uint64_t rights, struct err *err
 static int restrict_files(unsigned flags, const char *const *read_dirs, const char *const *write_dirs, struct err *err)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi < 1 || (abi < 2 && (flags & JAIL_WRITE_FILES))) // ABI 1 forbids renaming between directories
+    if (SYS_SANITIZED || abi < 1 || (abi < 2 && (flags & JAIL_WRITE_FILES))) // ABI 1 forbids renaming between directories
         return 0;
     struct ruleset all = {.fs = FS_READ | FS_WRITE | LANDLOCK_ACCESS_FS_EXECUTE};
     all.fs |= (abi >= 2 ? (uint64_t)FS_REFER : 0) | (abi >= 3 ? (uint64_t)FS_TRUNCATE : 0);
@@ -85,7 +86,8 @@ static int restrict_files(unsigned flags, const char *const *read_dirs, const ch
 
 /* long: table */
 static const int refused[] = {
-    SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp), SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(ptrace), // first: see SYS_SANITIZED
+    SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp), SCMP_SYS(pidfd_getfd),
     SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(open_tree), SCMP_SYS(move_mount),
     SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(unshare),
     SCMP_SYS(setns), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
@@ -107,7 +109,7 @@ static int refuse_family(scmp_filter_ctx filter, enum scmp_compare how, unsigned
 static int add_refusals(scmp_filter_ctx filter, unsigned flags)
 {
     uint32_t eperm = SCMP_ACT_ERRNO(EPERM);
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+    for (size_t i = SYS_SANITIZED; i < sizeof refused / sizeof refused[0]; i++)
         seccomp_rule_add(filter, eperm, refused[i], 0); // fails for calls that this architecture has not
     if (!(flags & JAIL_EXEC) &&
         (seccomp_rule_add(filter, eperm, SCMP_SYS(execve), 0) < 0 || seccomp_rule_add(filter, eperm, SCMP_SYS(execveat), 0) < 0))

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/sys/sys.h"
+#include "lib/sys/sys_internal.h"
 
 enum { SPAWN_FDS_MAX = 300, FD_LIMIT_SANE = 262144 };
 
@@ -132,5 +133,5 @@ void sys_no_core(void)
 {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, SYS_SANITIZED, 0, 0, 0);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/sys/sys.h"
+#include "lib/sys/sys_internal.h"
 
 static char dir[64];
 
@@ -183,8 +184,10 @@ static void expect_refused_calls(void)
     char *argv[] = {(char[]){"true"}, NULL};
     ck_assert_int_eq(execv("/bin/true", argv), -1);
     ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(ptrace(PTRACE_TRACEME, 0, NULL, NULL), -1);
-    ck_assert_int_eq(errno, EPERM);
+    if (!SYS_SANITIZED) {
+        ck_assert_int_eq(ptrace(PTRACE_TRACEME, 0, NULL, NULL), -1);
+        ck_assert_int_eq(errno, EPERM);
+    }
     ck_assert_int_eq(socket(AF_PACKET, SOCK_RAW, 0), -1);
     ck_assert_int_eq(errno, EAFNOSUPPORT);
     ck_assert_int_eq(socket(AF_APPLETALK, SOCK_DGRAM, 0), -1);
