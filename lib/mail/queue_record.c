@@ -99,6 +99,16 @@ void queue_record_add_content(struct buf *b, struct str text, size_t line_limit,
     }
 }
 
+void queue_record_add_lines(struct buf *b, struct str text, size_t line_limit)
+{
+    size_t limit = line_limit < 1 || line_limit > RECORD_MAX ? RECORD_MAX : line_limit;
+    struct str line;
+    for (bool more = true; more;) {
+        more = str_cut(&text, '\n', &line);
+        queue_record_add(b, REC_NORM, add_long_pieces(b, line, limit));
+    }
+}
+
 int queue_record_decode(struct raw input, struct record *record_r)
 {
     uint64_t len = 0;

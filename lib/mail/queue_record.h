@@ -27,6 +27,9 @@ int queue_record_add_attr(struct buf *b, const char *name, struct str value) MUS
 // a line: *in_line is kept by the caller between calls (false at first).
 void queue_record_add_content(struct buf *b, struct str text, size_t line_limit, bool *in_line);
 
+// Whole lines: LF separates them, and the last needs none ("" is one empty line).
+void queue_record_add_lines(struct buf *b, struct str text, size_t line_limit);
+
 struct record {
     char type;
     struct str data;

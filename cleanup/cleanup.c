@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: ISC
+// cleanup.c: turns submitted messages into queue files: rewriting, missing headers, aliases, durability.
+// Trust: submitters are other daemons: every field is checked. Runs as mail_owner.
+#include "cleanup/cleanup.h"
+
+#include <fcntl.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "lib/sys/sys.h"
+
+enum { SYNC_THREADS = 16 };
+
+// fsync of a new file also commits its name here (the rename came before).
+static bool sync_commits_name(int dirfd)
+{
+    enum { EXT4_MAGIC = 0xEF53, XFS_MAGIC = 0x58465342 };
+    const unsigned long btrfs_magic = 0x9123683EUL;
+    struct statfs fs;
+    if (fstatfs(dirfd, &fs) < 0)
+        return false;
+    unsigned long type = (unsigned long)fs.f_type & 0xffffffffUL;
+    return type == EXT4_MAGIC || type == XFS_MAGIC || type == btrfs_magic;
+}
+
+static int open_queue(struct cleanup *d, struct err *err)
+{
+    d->queue_dirfd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d->queue_dirfd < 0)
+        return err_errno(err, "open the queue directory");
+    d->incoming_dirfd = openat(d->queue_dirfd, QUEUE_INCOMING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d->incoming_dirfd < 0)
+        return err_errno(err, "open the directory incoming");
+    d->sync_is_instant = sys_sync_is_instant(d->incoming_dirfd);
+    d->syncs_directory = !d->sync_is_instant && !sync_commits_name(d->incoming_dirfd);
+    return 0;
+}
+
+static void open_tables(struct cleanup *d)
+{
+    const struct settings *s = d->settings;
+    d->canonical = table_list_open(s->canonical_maps, TABLE_FOLD_KEYS);
+    d->sender_canonical = table_list_open(s->sender_canonical_maps, TABLE_FOLD_KEYS);
+    d->recipient_canonical = table_list_open(s->recipient_canonical_maps, TABLE_FOLD_KEYS);
+    d->virtual_alias = table_list_open(s->virtual_alias_maps, TABLE_FOLD_KEYS);
+    d->sender_bcc = table_list_open(s->sender_bcc_maps, TABLE_FOLD_KEYS);
+    d->recipient_bcc = table_list_open(s->recipient_bcc_maps, TABLE_FOLD_KEYS);
+}
+
+static int cleanup_init(struct service_context *ctx, struct err *err)
+{
+    struct cleanup *d = MEM_NEW(struct cleanup);
+    const struct settings *s = ctx->settings;
+    ctx->state = d;
+    *d = (struct cleanup){.ctx = ctx, .settings = s, .queue_dirfd = -1, .incoming_dirfd = -1};
+    d->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    buf_addf(&d->queue_manager_path, "public/" STR_FMT, STR_ARG(s->queue_service_name));
+    d->route = route_open(s, err);
+    if (d->route == NULL)
+        return -1;
+    open_tables(d);
+    co_jobs_set_threads(SYNC_THREADS);
+    return open_queue(d, err);
+}
+
+static void cleanup_deinit(struct service_context *ctx)
+{
+    struct cleanup *d = ctx->state;
+    cleanup_notices_close(d);
+    buf_release(&d->queue_manager_path);
+    table_list_close(d->canonical);
+    table_list_close(d->sender_canonical);
+    table_list_close(d->recipient_canonical);
+    table_list_close(d->virtual_alias);
+    table_list_close(d->sender_bcc);
+    table_list_close(d->recipient_bcc);
+    route_close(d->route);
+    close(d->incoming_dirfd);
+    close(d->queue_dirfd);
+    mem_free(d);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct service service = {
+        .program = "cleanup",
+        .flags = SERVICE_WRITES_QUEUE | SERVICE_UNLIMITED,
+        .init = cleanup_init,
+        .serve = cleanup_serve,
+        .deinit = cleanup_deinit,
+    };
+    return service_main(&service, argc, argv);
+}
