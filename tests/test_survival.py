@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: ISC
+"""What must survive: killed daemons, full file systems, few descriptors, unreadable tables, stubborn clients."""
+import os
+import random
+import re
+import resource
+import signal
+import smtplib
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import Close, Dialogue, Hang, make_message, smtp_send, wait_until
+
+TO = "user@far.example"
+FAST = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s", "transport_retry_time": "1s",
+        "service_throttle_time": "1s", "ipc_timeout": "10s"}
+
+
+class Load(threading.Thread):
+    """Sends numbered messages in sessions of its own until told to stop; remembers which were acknowledged."""
+
+    def __init__(self, system, name, count):
+        super().__init__(daemon=True)
+        self.system, self.prefix, self.count = system, name, count
+        self.acknowledged = []
+        self.doubtful = []  # sent, but the acknowledgement was lost: may arrive
+        self.gave_up = None
+
+    def run(self):
+        number, deadline, session = 0, time.monotonic() + 400, None
+        while number < self.count:
+            if time.monotonic() > deadline:
+                self.gave_up = number
+                return
+            mark = f"{self.prefix}-{number}"
+            try:
+                if session is None:
+                    session = smtplib.SMTP("127.0.0.1", self.system.port, local_hostname="load.example", timeout=30)
+                session.sendmail("joe@client.example", TO, f"Subject: {mark}\r\nX-Mark: {mark}\r\n\r\nbody\r\n")
+                self.acknowledged.append(mark)
+                number += 1
+            except smtplib.SMTPResponseException:
+                time.sleep(0.05)
+                session = self._drop(session)
+            except (smtplib.SMTPException, OSError):
+                self.doubtful.append(mark)
+                number += 1
+                time.sleep(0.05)
+                session = self._drop(session)
+        self._drop(session)
+
+    @staticmethod
+    def _drop(session):
+        if session is not None:
+            session.close()
+        return None
+
+
+VICTIMS = ("smtpd", "cleanup", "qmgr", "smtp", "bounce", "trivial-rewrite", "pickup")
+
+
+def marks(next_hop):
+    found = {}
+    for message in list(next_hop.messages):
+        match = re.search(rb"^X-Mark: (\S+)", message.data, re.MULTILINE)
+        found[match.group(1).decode()] = found.get(match.group(1).decode(), 0) + 1
+    return found
+
+
+def test_every_daemon_killed_in_turn_under_load(instance, sink, is_full):
+    """Each acknowledged message arrives; what arrives twice or unacknowledged is explained by a lost acknowledgement."""
+    total = 20000 if is_full else 1600
+    threads = 8
+    next_hop = sink()
+    system = instance(main={"relayhost": next_hop.nexthop, **FAST})
+    loads = [Load(system, f"t{number}", total // threads) for number in range(threads)]
+    for load in loads:
+        load.start()
+    rng, turn, kills = random.Random(7), 0, 0
+    deadline = time.monotonic() + (900 if is_full else 150)
+    while any(load.is_alive() for load in loads) and time.monotonic() < deadline:
+        pids = system.pids(VICTIMS[turn % len(VICTIMS)])
+        turn += 1
+        for pid in rng.sample(pids, min(1, len(pids))):
+            os.kill(pid, signal.SIGKILL)
+            kills += 1
+        time.sleep(rng.uniform(0.05, 0.35))
+    for load in loads:
+        load.join(120)
+    assert not any(load.gave_up for load in loads), system.log.text()[-3000:]
+    assert kills >= 3
+    acknowledged = {mark for load in loads for mark in load.acknowledged}
+    doubtful = {mark for load in loads for mark in load.doubtful}
+    wait_until(lambda: acknowledged <= set(marks(next_hop)), 120,
+               lambda: f"{len(acknowledged - set(marks(next_hop)))} messages missing; {system.queue_counts()}; "
+                       f"{system.log.text()[-4000:]}", 0.5)
+    system.wait_queue_empty(120)
+    found = marks(next_hop)
+    assert set(found) <= acknowledged | doubtful
+    wait_until(lambda: not any(system.queue_files("bounce", "defer", "trace").values()), 30, "no logs left behind")
+    assert not system.queue_ids("corrupt")
+    for queue in ("incoming", "active", "deferred", "maildrop"):
+        leftovers = [p for p in (system.queue_directory / queue).rglob("*") if p.is_file()]
+        assert not leftovers, f"left behind: {leftovers}"
+
+
+def test_master_killed_and_started_again(instance, sink):
+    next_hop = sink()
+    next_hop.on("connect", "421 4.3.2 wait")
+    system = instance(main={"relayhost": next_hop.nexthop, **FAST})
+    for number in range(20):
+        smtp_send(system, "joe@client.example", TO, b"X-Mark: m%d\r\n\r\n" % number)
+    children = system.kill_master()
+    wait_until(lambda: not system._alive(children), 20, "the daemons to end when master is gone")
+    next_hop.forget()
+    system.start()
+    wait_until(lambda: set(marks(next_hop)) == {f"m{n}" for n in range(20)}, 40,
+               lambda: f"20 messages, got {sorted(marks(next_hop))}; {system.log.text()[-3000:]}")
+    system.wait_queue_empty()
+
+
+def test_second_master_refuses_to_start(instance):
+    system = instance()
+    result = system.run("master", "-c", system.config_directory, "-d", check=False, timeout=20)
+    assert result.returncode != 0
+    assert system.is_running
+    smtp_send(system, "a@b.example", f"{system.person}@test.example")
+
+
+def test_reload_keeps_sessions(instance, sink):
+    """A session open across a reload finishes its message, and new sessions see the new settings."""
+    next_hop = sink()
+    system = instance(main={"relayhost": next_hop.nexthop})
+    with system.dialogue(ehlo="client.example") as talk:
+        talk.envelope("joe@client.example", TO)
+        talk.send(b"Subject: across\r\n\r\nfirst half\r\n")
+        system.set(smtpd_banner="$myhostname changed")
+        time.sleep(0.5)
+        talk.expect(b"second half\r\n.\r\n", 250)
+        talk.expect("QUIT", 221)
+    assert b"first half\r\nsecond half\r\n" in next_hop.wait(1, instance=system)[0].data
+
+    def changed():
+        with system.dialogue() as talk:
+            return talk.greeting[1] == "mx.test.example changed"
+    wait_until(changed, 10, "the new banner", 0.2)
+
+
+def test_reload_under_load_loses_nothing(instance, sink):
+    next_hop = sink()
+    system = instance(main={"relayhost": next_hop.nexthop, **FAST})
+    loads = [Load(system, f"r{number}", 60) for number in range(4)]
+    for load in loads:
+        load.start()
+    for _ in range(4):
+        time.sleep(0.3)
+        system.reload()
+    for load in loads:
+        load.join(100)
+    acknowledged = {mark for load in loads for mark in load.acknowledged}
+    wait_until(lambda: acknowledged <= set(marks(next_hop)), 60,
+               lambda: f"missing {len(acknowledged - set(marks(next_hop)))}; {system.log.text()[-3000:]}")
+    system.wait_queue_empty()
+    assert max(marks(next_hop).values()) == 1, "a reload must not deliver twice"
+
+
+@pytest.fixture
+def small_file_system(workdir):
+    """A RAM file system of 4 MiB for a queue; root only."""
+    path = workdir / "small"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=755", "tmpfs", path], capture_output=True,
+                             check=False, timeout=20)
+    if mounted.returncode != 0:
+        pytest.skip("cannot mount a file system here")
+    yield path
+    subprocess.run(["umount", "-l", path], check=False, timeout=20)
+
+
+@pytest.mark.root
+def test_full_queue_file_system(instance, sink, small_file_system):
+    next_hop = sink()
+    system = instance(queue_directory=small_file_system / "queue",
+                      main={"relayhost": next_hop.nexthop, "message_size_limit": "1000000", "queue_minfree": "0", **FAST})
+    smtp_send(system, "joe@client.example", TO)
+    next_hop.wait(1, instance=system)
+    ballast = small_file_system / "ballast"
+    with open(ballast, "wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    with system.dialogue(ehlo="client.example") as talk:
+        code, _ = talk.command("MAIL FROM:<joe@client.example>")
+        if code == 250:
+            code, _ = talk.command(f"RCPT TO:<{TO}>")
+        if code == 250:
+            code, _ = talk.command("DATA")
+        if code == 354:
+            code, _ = talk.command(make_message(size=100_000) + b".\r\n")
+        assert code // 100 == 4, "a full disk is a temporary refusal"
+    system.log.wait_for(r"warning: .*(not enough free space|No space left on device)")
+    ballast.unlink()
+
+    def sent():
+        try:
+            return not smtp_send(system, "joe@client.example", TO)
+        except (smtplib.SMTPException, OSError):
+            return False
+    wait_until(sent, 30, lambda: f"service to come back; {system.log.text()[-3000:]}", 0.3)
+    next_hop.wait(2, timeout=30, instance=system)
+    system.wait_queue_empty()
+
+
+def test_few_descriptors(instance, sink):
+    """With 40 descriptors a process: refusals are temporary, nothing is lost, and service comes back."""
+    next_hop = sink()
+    system = instance(start=False, main={"relayhost": next_hop.nexthop, **FAST})
+    system.start(preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    talks = []
+    for _ in range(120):
+        try:
+            talks.append(Dialogue("127.0.0.1", system.port, timeout=3, greet=False))
+        except OSError:
+            break
+    time.sleep(1)
+    for talk in talks:
+        talk.close()
+
+    def sent():
+        try:
+            return not smtp_send(system, "joe@client.example", TO)
+        except (smtplib.SMTPException, OSError):
+            return False
+    wait_until(sent, 40, lambda: f"service to come back; {system.log.text()[-3000:]}", 0.5)
+    next_hop.wait(1, timeout=30, instance=system)
+
+
+@pytest.mark.parametrize("parameter", ["virtual_alias_maps", "transport_maps", "relay_domains"])
+def test_missing_table_is_temporary(instance, sink, parameter):
+    """A table that cannot be opened refuses mail for now, with its name in the log; service comes back with it."""
+    next_hop = sink()
+    system = instance(start=False, main={"relayhost": next_hop.nexthop, **FAST})
+    system.main[parameter] = f"texthash:{system.config_directory}/absent"
+    system.write()
+    system.start()
+
+    def attempt():
+        try:
+            return smtp_send(system, "joe@client.example", TO) == {}
+        except smtplib.SMTPResponseException as refusal:
+            assert refusal.smtp_code // 100 == 4
+        except smtplib.SMTPRecipientsRefused as refusal:
+            assert all(code // 100 == 4 for code, _ in refusal.recipients.values())
+        except (smtplib.SMTPException, OSError):
+            pass
+        return False
+    attempt()
+    system.log.wait_for(r"(warning|error|fatal): .*absent", timeout=30)
+    assert next_hop.count == 0
+    system.file("absent", "")
+    system.reload()
+    wait_until(lambda: attempt() or next_hop.count, 60, lambda: f"recovery; {system.log.text()[-3000:]}", 0.5)
+    next_hop.wait(1, timeout=40, instance=system)
+
+
+def test_client_of_one_byte_a_second_is_bounded(instance):
+    """smtpd_timeout limits a whole command, not each byte: a dripping client cannot hold a session for ever."""
+    system = instance(main={"smtpd_timeout": "3s", "smtpd_per_request_deadline": "yes"})
+    with system.dialogue(ehlo="client.example") as talk:
+        start = time.monotonic()
+        try:
+            for byte in b"MAIL FROM:<joe@client.example>":
+                talk.send(bytes([byte]))
+                time.sleep(0.5)
+        except OSError:
+            pass
+        assert talk.is_closed(timeout=10)
+        assert time.monotonic() - start < 20
+
+
+def test_failing_service_is_throttled_and_the_rest_works(instance, sink):
+    next_hop = sink()
+    system = instance(rows=["broken unix - - n - - no-such-program"], main={"relayhost": next_hop.nexthop})
+    smtp_send(system, "joe@client.example", TO)
+    next_hop.wait(1, instance=system)
+
+
+@pytest.mark.parametrize("stage", ["connect", "mail", "eod"])
+def test_many_messages_to_a_sink_that_misbehaves(instance, sink, stage):
+    """One in three conversations hangs or hangs up at a stage; all messages arrive in the end."""
+    next_hop = sink()
+    rng = random.Random(3)
+    short = {name: "1s" for name in ("smtp_helo_timeout", "smtp_mail_timeout", "smtp_data_done_timeout",
+                                     "smtp_connect_timeout", "smtp_quit_timeout", "smtp_rset_timeout")}
+    next_hop.on(stage, lambda session: rng.choice([None, None, None, None, Hang(2), Close()]))
+    system = instance(main={"relayhost": next_hop.nexthop, **FAST, **short})
+    for number in range(30):
+        smtp_send(system, "joe@client.example", TO, b"X-Mark: h%d\r\n\r\n" % number)
+    wait_until(lambda: len(marks(next_hop)) >= 15, 60, "half of the messages")
+    next_hop.forget()
+    wait_until(lambda: len(marks(next_hop)) == 30, 60,
+               lambda: f"all, has {len(marks(next_hop))}; {system.queue_counts()}; {system.log.text()[-3000:]}")
+    system.wait_queue_empty()
+
+
+def test_idle_sessions_while_mail_flows(instance, sink, is_full):
+    count = 5000 if is_full else 300
+    next_hop = sink()
+    system = instance(start=False, main={"relayhost": next_hop.nexthop})
+    system.inet_row = f"127.0.0.1:{system.port} inet n - n - 6000 smtpd"
+    system.write()
+
+    def more():
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + 500, before[1]), before[1]))
+    system.start(preexec=more)
+    held = []
+    try:
+        for _ in range(count):
+            held.append(system.dialogue(ehlo="idle.example"))
+        for number in range(20):
+            smtp_send(system, "joe@client.example", TO)
+        next_hop.wait(20, instance=system)
+        held[0].expect("NOOP", 250)
+        held[-1].expect("NOOP", 250)
+    finally:
+        for talk in held:
+            talk.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
