@@ -61,6 +61,8 @@ static int record(struct delivery *d, const char *which, size_t recipient, const
 static void mark_done(struct delivery *d, size_t recipient)
 {
     struct err err = ERR_INIT;
+    if (d->request.recipients[recipient].offset == 0)
+        return; // the agent that passed the recipient on marks it
     if (queue_recipient_mark_done(d->fd, d->request.recipients[recipient].offset, &err) < 0)
         log_warn(STR_FMT ": cannot mark a recipient as done: %s", STR_ARG(d->request.queue_id), err.text);
 }

@@ -1,0 +1,2 @@
+PROGRAMS += trivial-rewrite
+trivial-rewrite_SRCS := services/trivial-rewrite/trivial-rewrite.c
