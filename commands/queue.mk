@@ -1,3 +1,5 @@
 PROGRAMS += postqueue postsuper
-postqueue_SRCS := commands/postqueue.c commands/postqueue_print.c
+postqueue_SRCS := commands/postqueue.c
 postsuper_SRCS := commands/postsuper.c commands/postsuper_actions.c commands/postsuper_structure.c
+LIB_SRCS += commands/postqueue_print.c
+FUZZERS += tests/fuzz/queue_list_fuzz.c
