@@ -65,7 +65,6 @@ static void collect(struct sendmail_message *m, struct buf *list, struct str tex
     if (starts_header && list->len > 0)
         buf_add_cstr(list, ", ");
     buf_add_str(list, text);
-    buf_add_char(list, ' ');
 }
 
 // One piece of a header line; `is_first` tells the beginning of a line from the rest of a long one.
@@ -88,6 +87,8 @@ static void read_header(struct sendmail_message *m, struct str line, bool is_fir
     if (list == NULL || (had_resent && list == &m->to)) // Resent headers alone count once there are any
         return;
     m->in_recipient_header = true;
+    if (value.len > 0) // with the blanks at its end: the line may go on in the next piece
+        value = str_slice(line, (size_t)(value.ptr - line.ptr), line.len);
     collect(m, list, value, true);
 }
 
