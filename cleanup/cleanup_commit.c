@@ -113,18 +113,23 @@ static void sync_file(struct cleanup_message *m) CO
 
 // ---- The end
 
+static void log_resent_id(struct cleanup_message *m)
+{
+    if ((m->headers_seen & SEEN_RESENT_MESSAGE_ID) == 0 && m->resent_message_id.len == 0)
+        return;
+    log_info(STR_FMT ": resent-message-id=" STR_FMT, STR_ARG(buf_str(&m->id)), STR_ARG(m->resent_message_id));
+}
+
 static void log_accepted(struct cleanup_message *m)
 {
-    struct str id = buf_str(&m->id), text, first;
-    if (m->resent_message_id.len > 0 && m->message_id.len == 0)
-        text =
-            arena_strf(&m->arena, STR_FMT ": resent-message-id=" STR_FMT, STR_ARG(id), STR_ARG(m->resent_message_id));
-    else
-        text = arena_strf(&m->arena, STR_FMT ": message-id=" STR_FMT, STR_ARG(id),
-                          STR_ARG(m->message_id.len > 0 ? m->message_id : STR("<>")));
-    first = arena_strf(&m->arena, STR_FMT ": " STR_FMT, STR_ARG(id), STR_ARG(m->log_text));
+    struct str id = buf_str(&m->id);
+    bool has_id = m->message_id.len > 0 || (m->headers_seen & SEEN_MESSAGE_ID) != 0;
+    struct str text = arena_strf(&m->arena, STR_FMT ": message-id=" STR_FMT, STR_ARG(id),
+                                 STR_ARG(has_id ? m->message_id : STR("<>")));
+    struct str first = arena_strf(&m->arena, STR_FMT ": " STR_FMT, STR_ARG(id), STR_ARG(m->log_text));
     log_line_pair(m->has_logged ? STR("") : m->log_tag, first, text);
     m->has_logged = true;
+    log_resent_id(m);
 }
 
 static void accept_message(struct cleanup_message *m)

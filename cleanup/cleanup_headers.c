@@ -138,9 +138,6 @@ void cleanup_header(struct cleanup_message *m, struct str header)
     const struct header_info *info = header_find(name);
     note_special(m, name, value);
     check_hops(m);
-    bool is_empty_id = value.len == 0 && str_ends_nocase(name, STR("Message-Id"));
-    if (is_empty_id)
-        return; // a proper one is added
     if (info != NULL) {
         m->headers_seen |= info->seen | (info->kind & HEADER_RESENT ? SEEN_RESENT : 0);
         if ((info->kind & HEADER_EXTRACT) && (m->flags & SUBMIT_EXTRACT))

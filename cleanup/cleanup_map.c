@@ -188,7 +188,6 @@ struct expanding {
     struct str original;     // the address that is expanded
     struct expansion *items; // results and what is still to be looked up, in order
     size_t count, room;
-    struct map looked_up; // by address: an alias loop ends at the second meeting
 };
 
 static void expansion_add(struct expanding *x, struct str address, int64_t depth, bool is_final)
@@ -251,7 +250,7 @@ static bool expand_one(struct expanding *x, size_t at) CO
         route_lookup_address(x->m->daemon->route, x->m->daemon->virtual_alias, item.address, &value, &extension, &err);
     if (found < 0)
         refuse_lookup(x->m, "virtual_alias_maps", item.address, &err);
-    if (found > 0 && map_set(&x->looked_up, item.address, x) == NULL)
+    if (found > 0)
         add_results(x, item, buf_str(&value), extension);
     buf_release(&value);
     return found > 0;
@@ -259,7 +258,7 @@ static bool expand_one(struct expanding *x, size_t at) CO
 
 static void expand(struct cleanup_message *m, struct submit_recipient r, struct str original) CO
 {
-    struct expanding x = {.m = m, .original = r.address, .looked_up = MAP_INIT_NOCASE};
+    struct expanding x = {.m = m, .original = r.address};
     expansion_add(&x, r.address, 0, false);
     for (size_t i = 0; i < x.count && cleanup_is_good(m); i++) {
         if (expand_one(&x, i))
@@ -268,7 +267,6 @@ static void expand(struct cleanup_message *m, struct submit_recipient r, struct 
         write_recipient(m, &r, original);
     }
     mem_free(x.items);
-    map_release(&x.looked_up);
 }
 
 // ---- The way of a recipient

@@ -29,7 +29,7 @@ bool address_domain_is_literal(struct str domain); // [1.2.3.4] or [IPv6:…], s
 // IDNA (libidn2): 0 and the ASCII (A-label) form, or -1.
 int address_domain_to_ascii(struct str domain, struct arena *arena, struct str *ascii_r);
 
-// A header or command-line address list ("Joe <a@b>, c@d, Group: x@y;"). Each result is in internal form.
+// A header or command-line address list ("Joe <a@b>, c@d, Group: x@y;"); blanks alone separate too, where no <...> follows ("a b"). Each result is in internal form.
 struct address_list {
     struct str *items;
     size_t count;
@@ -41,6 +41,8 @@ int address_list_parse(struct str text, struct arena *arena, struct address_list
 struct address_scan {
     struct str text;
     size_t at;
+    size_t structure_at; // the next , ; < or : known
+    bool has_phrase;     // it is < or :, so the words before it are a name
 };
 struct address_span {
     size_t from, to;    // of the addr-spec: between < and >, or the bare words

@@ -42,8 +42,6 @@ struct spec {
     size_t at;
     char *out;
     size_t len;
-    bool wants_blank; // a blank stood between this word and the last
-    bool after_word;  // the last thing written was a word
 };
 
 static void spec_put(struct spec *s, char c)
@@ -51,21 +49,12 @@ static void spec_put(struct spec *s, char c)
     s->out[s->len++] = c;
 }
 
-static void spec_begin_word(struct spec *s)
-{
-    if (s->wants_blank && s->after_word)
-        spec_put(s, ' ');
-    s->wants_blank = false;
-}
-
 static int spec_quoted(struct spec *s)
 {
-    spec_begin_word(s);
     for (s->at++; s->at < s->text.len; s->at++) {
         char c = s->text.ptr[s->at];
         if (c == '"') {
             s->at++;
-            s->after_word = true;
             return 0;
         }
         if (c == '\\' && ++s->at == s->text.len)
@@ -86,7 +75,6 @@ static int spec_literal(struct spec *s)
         spec_put(s, c);
         if (c == ']') {
             s->at++;
-            s->after_word = true;
             return 0;
         }
     }
@@ -99,15 +87,12 @@ static int spec_special(struct spec *s)
     if (c == '\\') {
         if (++s->at == s->text.len)
             return -1;
-        spec_begin_word(s);
         spec_put(s, s->text.ptr[s->at++]);
-        s->after_word = true;
         return 0;
     }
     if (c == '.' || c == '@' || c == ':') {
         spec_put(s, c);
         s->at++;
-        s->after_word = s->wants_blank = false;
         return 0;
     }
     return -1;
@@ -115,15 +100,13 @@ static int spec_special(struct spec *s)
 
 static void spec_atom(struct spec *s)
 {
-    spec_begin_word(s);
     while (s->at < s->text.len && address_char_is_atom(s->text.ptr[s->at]))
         spec_put(s, s->text.ptr[s->at++]);
-    s->after_word = true;
 }
 
 int address_spec_parse(struct str text, enum address_spec_kind kind, struct arena *arena, struct str *address_r)
 {
-    struct spec s = {.text = text, .out = arena_alloc(arena, 2 * text.len + 1)}; // 2: a blank before each word
+    struct spec s = {.text = text, .out = arena_alloc(arena, text.len + 1)};
     int rc = 0;
     while (rc == 0 && s.at < text.len) {
         char c = text.ptr[s.at];
@@ -134,11 +117,9 @@ int address_spec_parse(struct str text, enum address_spec_kind kind, struct aren
         } else if (c == '[') {
             rc = spec_literal(&s);
         } else if (kind == ADDRESS_SPEC_HEADER && is_blank(c)) {
-            s.wants_blank = true;
             s.at++;
         } else if (kind == ADDRESS_SPEC_HEADER && c == '(') {
             s.at = address_skip_comment(text, s.at);
-            s.wants_blank = true;
         } else {
             rc = spec_special(&s);
         }
@@ -185,6 +166,49 @@ static void mailbox_extend(struct mailbox *m, size_t from, size_t to)
     m->has_words = true;
 }
 
+// Index after the lexical unit at `at` when it says nothing of a list's structure, else `at`.
+static size_t skip_unit(struct str text, size_t at)
+{
+    char c = text.ptr[at];
+    if (c == '(')
+        return address_skip_comment(text, at);
+    if (c == '"')
+        return address_skip_quoted(text, at);
+    if (c == '[') { // the colons of an IPv6 literal are no group
+        long close = str_find(str_slice(text, at, text.len), ']');
+        return close < 0 ? text.len : at + (size_t)close + 1;
+    }
+    if (c == '\\')
+        return at + 2 < text.len ? at + 2 : text.len;
+    return c == ',' || c == ';' || c == '<' || c == ':' ? at : at + 1;
+}
+
+// Do the words at scan->at belong to a name in front of <...> or to a group's name? Looks ahead once per element.
+static bool is_in_phrase(struct address_scan *scan)
+{
+    if (scan->at >= scan->structure_at) {
+        size_t at = scan->at, next;
+        while (at < scan->text.len && (next = skip_unit(scan->text, at)) > at)
+            at = next;
+        scan->structure_at = at < scan->text.len ? at : SIZE_MAX;
+        scan->has_phrase = at < scan->text.len && (scan->text.ptr[at] == '<' || scan->text.ptr[at] == ':');
+    }
+    return scan->has_phrase;
+}
+
+// "a b": two addresses, unless an operator joins them or they are a name.
+static bool begins_another(struct address_scan *scan, const struct mailbox *m)
+{
+    size_t before = scan->at, last = m->to;
+    char c = scan->text.ptr[before];
+    if (m->is_angle)
+        return true;
+    if (!m->has_words || before == last || c == '.' || c == '@' || c == ':' || c == '<')
+        return false;
+    char end = scan->text.ptr[last - 1];
+    return end != '.' && end != '@' && !is_in_phrase(scan);
+}
+
 // Takes one lexical unit at scan->at into *m. False: the mailbox has ended.
 static bool mailbox_step(struct address_scan *scan, struct mailbox *m)
 {
@@ -199,23 +223,18 @@ static bool mailbox_step(struct address_scan *scan, struct mailbox *m)
         scan->at++;
     } else if (c == '(') {
         scan->at = address_skip_comment(text, at);
-    } else if (c == '"') {
-        scan->at = address_skip_quoted(text, at);
-        mailbox_extend(m, at, scan->at);
+    } else if (begins_another(scan, m)) {
+        return false;
     } else if (c == '<') {
         size_t end = angle_end(text, at + 1);
-        if (!m->is_angle)
-            *m = (struct mailbox){.from = at + 1, .to = end, .is_angle = true};
+        *m = (struct mailbox){.from = at + 1, .to = end, .is_angle = true};
         scan->at = end < text.len ? end + 1 : end;
-    } else if (c == '[') { // the colons of an IPv6 literal are no group
-        long close = str_find(str_slice(text, at, text.len), ']');
-        scan->at = close < 0 ? text.len : at + (size_t)close + 1;
-        mailbox_extend(m, at, scan->at);
-    } else if (c == ':' && !m->is_angle) {
+    } else if (c == ':') {
         *m = (struct mailbox){.from = 0}; // what stood before was a group's name
         scan->at++;
     } else {
-        scan->at += c == '\\' && at + 1 < text.len ? 2 : 1;
+        size_t next = skip_unit(text, at);
+        scan->at = next > at ? next : at + 1; // a stray structural character
         mailbox_extend(m, at, scan->at);
     }
     return true;

@@ -121,6 +121,14 @@ START_TEST(test_lists)
     ck_assert_uint_eq(list.count, 6);
     for (size_t i = 0; i < 6; i++)
         expect_str(list.items[i], want[i]);
+    ck_assert_int_eq(
+        address_list_parse(STR("a b@c (x) d . e @ f, Joe Smith <g@h> i, \"j k\" l, <m n>"), &arena, &list, &err), 0);
+    static const char *const blanks[] = {"a", "b@c", "d.e@f", "g@h", "i", "j k", "l", "mn"};
+    ck_assert_uint_eq(list.count, 8);
+    for (size_t i = 0; i < 8; i++)
+        expect_str(list.items[i], blanks[i]);
+    ck_assert_int_eq(address_list_parse(STR("undisclosed recipients:;"), &arena, &list, &err), 0);
+    ck_assert_uint_eq(list.count, 0);
     ck_assert_int_eq(address_list_parse(STR("undisclosed-recipients:;"), &arena, &list, &err), 0);
     ck_assert_uint_eq(list.count, 0);
     ck_assert_int_lt(address_list_parse(STR("a@b, \"open"), &arena, &list, &err), 0);
