@@ -141,6 +141,7 @@ bool smtp_connection_cache_wants(struct smtp_connection_cache *c, const struct s
 
 // ---- smtp_command.c: command lines with their parameters. Pure.
 bool smtp_address_is_sendable(struct str internal); // no control characters
+bool smtp_needs_smtputf8(const struct delivery_request *r); // RFC 6531: header or addresses are not ASCII
 void smtp_command_mail(struct buf *b, const struct delivery_request *r, unsigned features, bool quotes);
 void smtp_command_rcpt(struct buf *b, const struct delivery_recipient *rcpt, unsigned features, bool quotes);
 // The two XFORWARD lines; false when there is nothing to send in that one.

@@ -6,7 +6,7 @@
 
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 enum { RET_FULL = 1, RET_HEADERS = 2 };
-enum { NEEDS_SMTPUTF8 = 2 | 4 | 8 }; // of sendopts: header, sender, recipient
+enum { SMTPUTF8_REQUESTED = 1, SMTPUTF8_NEEDED = 2 | 4 | 8 }; // of sendopts; needed by header, sender, recipient
 
 bool smtp_address_is_sendable(struct str internal)
 {
@@ -16,6 +16,18 @@ bool smtp_address_is_sendable(struct str internal)
             return false;
     }
     return internal.len <= ADDRESS_MAX;
+}
+
+bool smtp_needs_smtputf8(const struct delivery_request *r)
+{
+    if (r->sendopts & SMTPUTF8_NEEDED)
+        return true;
+    if (!(r->sendopts & SMTPUTF8_REQUESTED))
+        return false;
+    for (size_t i = 0; i < r->recipient_count; i++)
+        if (!str_is_ascii(r->recipients[i].address))
+            return true;
+    return !str_is_ascii(r->sender);
 }
 
 static void add_path(struct buf *b, struct str address, bool quotes)
@@ -40,7 +52,7 @@ void smtp_command_mail(struct buf *b, const struct delivery_request *r, unsigned
         else if (str_is_nocase(r->encoding, STR("7bit")))
             buf_add_cstr(b, " BODY=7BIT");
     }
-    if ((features & SMTP_HAS_SMTPUTF8) && (r->sendopts & NEEDS_SMTPUTF8))
+    if ((features & SMTP_HAS_SMTPUTF8) && smtp_needs_smtputf8(r))
         buf_add_cstr(b, " SMTPUTF8");
     if (features & SMTP_HAS_DSN) {
         if (r->ret_flags == RET_FULL || r->ret_flags == RET_HEADERS)

@@ -12,7 +12,6 @@
 #define WINDOW_BYTES  (16 * 1024)
 #define CONTENT_FLUSH (64 * 1024)
 
-enum { NEEDS_SMTPUTF8 = 2 | 4 | 8 };
 enum recipient_state { RCPT_UNSENT, RCPT_WAITING, RCPT_ACCEPTED, RCPT_REFUSED };
 enum command_state { COMMAND_UNSENT, COMMAND_WAITING, COMMAND_ACCEPTED, COMMAND_REFUSED };
 
@@ -328,7 +327,7 @@ static struct smtp_failure *check_message(struct transaction *t)
     if (s->size_limit > 0 && r->message_size > s->size_limit)
         return smtp_failure_new(t->sd, true, "5.3.4", "message size %lld exceeds size limit %lld of server %s",
                                 (long long)r->message_size, (long long)s->size_limit, s->place);
-    if ((r->sendopts & NEEDS_SMTPUTF8) && !(s->features & SMTP_HAS_SMTPUTF8))
+    if (!(s->features & SMTP_HAS_SMTPUTF8) && smtp_needs_smtputf8(r))
         return smtp_failure_new(t->sd, true, "5.6.7", "SMTPUTF8 is required, but was not offered by host %s", s->place);
     return NULL;
 }
