@@ -11,13 +11,13 @@
 
 static const struct table_type *const types[] = {
     &table_type_btree, &table_type_cidr, &table_type_environ, &table_type_fail, &table_type_hash, &table_type_inline,
-    &table_type_internal, &table_type_lmdb, &table_type_nis, &table_type_pipemap, &table_type_randmap, &table_type_static,
-    &table_type_texthash, &table_type_unionmap, &table_type_unix,
+    &table_type_internal, &table_type_lmdb, &table_type_nis, &table_type_pcre, &table_type_pipemap, &table_type_randmap,
+    &table_type_regexp, &table_type_static, &table_type_texthash, &table_type_unionmap, &table_type_unix,
 };
 // As `postconf -m` lists them; proxy: is served inside the process.
 static const char *const type_names[] = {
-    "btree", "cidr", "environ", "fail", "hash", "inline", "internal", "lmdb", "nis", "pipemap", "proxy", "randmap", "static",
-    "texthash", "unionmap", "unix", NULL,
+    "btree", "cidr", "environ", "fail", "hash", "inline", "internal", "lmdb", "nis", "pcre", "pipemap", "proxy", "randmap",
+    "regexp", "static", "texthash", "unionmap", "unix", NULL,
 };
 
 const char *const *table_types(void)
@@ -86,7 +86,6 @@ void table_close(struct table *t)
     if (t->data != NULL)
         t->type->close(t->data);
     release_watches(t);
-    buf_release(&t->key);
     mem_free(t->name);
     mem_free(t);
 }
@@ -172,8 +171,34 @@ static int report_unusable(struct table *t, struct err *err)
     return err_status(err, ERR_TEMPORARY, "4.3.0", "%s is unavailable. %s", t->name, t->why.text);
 }
 
+// A failing table is logged once, not once a lookup.
+static void report_failure(struct table *t, int found, const struct err *err)
+{
+    if (found < 0 && !t->is_failing && (t->type->traits & TABLE_TYPE_REPORTS))
+        log_warn("table %s: %s", t->name, err->text);
+    t->is_failing = found < 0;
+}
+
+// The key is folded into memory of this call: several sessions may be waiting in the same table.
+static int lookup_folded(struct table *t, struct str key, struct buf *value_r, struct err *err) CO
+{
+    struct buf folded = BUF_INIT;
+    int found;
+
+    if ((t->flags & TABLE_KEEP_CASE) || (t->type->traits & TABLE_TYPE_KEEPS_CASE))
+        buf_add_str(&folded, key);
+    else
+        buf_add_lower(&folded, key);
+    buf_reserve(&folded, 1); // "" ends in NUL, too
+    found = t->type->lookup(t, str_of(buf_cstr(&folded), folded.len), value_r, err);
+    buf_release(&folded);
+    return found;
+}
+
 int table_lookup(struct table *t, struct str key, struct buf *value_r, struct err *err)
 {
+    struct err own = ERR_INIT;
+    size_t longest;
     int found;
 
     buf_clear(value_r);
@@ -181,18 +206,17 @@ int table_lookup(struct table *t, struct str key, struct buf *value_r, struct er
         check_for_change(t);
     if (t->data == NULL)
         return report_unusable(t, err);
-    if (key.len > TABLE_KEY_MAX || memchr(key.ptr, 0, key.len) != NULL)
+    longest = t->type->traits & TABLE_TYPE_LONG_KEYS ? TABLE_VALUE_MAX : TABLE_KEY_MAX;
+    if (key.len > longest || memchr(key.ptr, 0, key.len) != NULL)
         return 0;
-    if ((t->flags & TABLE_KEEP_CASE) == 0) {
-        buf_clear(&t->key);
-        buf_add_lower(&t->key, key);
-        key = buf_str(&t->key);
-    }
-    found = t->type->lookup(t, key, value_r, err);
+    if (err == NULL)
+        err = &own;
+    found = lookup_folded(t, key, value_r, err);
+    report_failure(t, found, err);
     if (found > 0 && value_r->len > TABLE_VALUE_MAX)
         return err_status(err, ERR_TEMPORARY, "4.3.0", "table %s: value of \"" STR_FMT "\" is too long", t->name,
                           STR_ARG(key));
-    if (found < 0 && err != NULL && err->status[0] == '\0')
+    if (found < 0 && err->status[0] == '\0')
         snprintf(err->status, sizeof(err->status), "4.3.0");
     return found;
 }

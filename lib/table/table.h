@@ -24,6 +24,10 @@ enum table_flags {
     TABLE_KEEP_CASE = 4,    // keys are taken as they are, in queries and in sources (postmap -f)
     TABLE_NO_NUL = 8,       // a writer stores keys and values without the trailing NUL that Postfix adds (postmap -n)
     TABLE_NO_REBUILD = 16,  // never rebuild an index that is older than its text (commands that query)
+    // For alias_maps, mailbox_command_maps, virtual_mailbox_maps and the like: no tables that others answer (tcp, socketmap,
+    // memcache), no $number results, and proxy: is passed over.
+    TABLE_SENSITIVE = 32,
+    TABLE_NO_SUBSTITUTION = 64, // regexp: and pcre: rules with $number results are skipped (transport_maps and the like)
 };
 
 // Never fails: a bad or unavailable table becomes one that reports its reason on every query.

@@ -207,4 +207,4 @@ static int cidr_lookup(struct table *t, struct str key, struct buf *value_r, str
 }
 
 // Inline tables have no watch, so nothing is ever opened again for them.
-const struct table_type table_type_cidr = {"cidr", false, true, cidr_open, cidr_lookup, NULL, cidr_close};
+const struct table_type table_type_cidr = {"cidr", false, true, cidr_open, cidr_lookup, NULL, cidr_close, 0};

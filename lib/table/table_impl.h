@@ -36,11 +36,11 @@ struct table {
     void *data; // of the type; NULL when not usable
     struct err why;
     bool was_reported;
+    bool is_failing; // the last query failed, and that was logged
     bool change_was_noted;
     struct table_watch watches[TABLE_WATCHES];
     unsigned watch_count;
     int64_t next_check; // clock_ms
-    struct buf key;     // the folded key
 };
 
 // One kind of table. Functions get keys that are folded already.
@@ -53,10 +53,17 @@ struct table_type {
     int (*lookup)(struct table *t, struct str key, struct buf *value_r, struct err *err);
     int (*next)(struct table *t, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err); // may be NULL
     void (*close)(void *data);
+    unsigned traits;
+};
+enum table_type_traits {
+    TABLE_TYPE_KEEPS_CASE = 1, // queries are not folded: the type sees to case itself
+    TABLE_TYPE_LONG_KEYS = 2,  // header and body lines are asked: keys up to TABLE_VALUE_MAX
+    TABLE_TYPE_REPORTS = 4,    // a query that fails is logged: once, until one works again
+    TABLE_TYPE_OTHERS = 8,     // others answer (a network peer): not for security-sensitive data
 };
 extern const struct table_type table_type_lmdb, table_type_hash, table_type_btree, table_type_texthash, table_type_cidr,
     table_type_static, table_type_inline, table_type_fail, table_type_environ, table_type_internal, table_type_unix,
-    table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap;
+    table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap, table_type_regexp, table_type_pcre;
 
 struct table_watch *table_add_watch(struct table *t, const char *path); // taken as it is now
 void table_note_change(const char *name);                              // this process must start anew to see it

@@ -117,6 +117,6 @@ static int index_next(struct table *t, size_t *cursor, struct str *key_r, struct
     return table_memory_next(x->memory, cursor, key_r, value_r);
 }
 
-const struct table_type table_type_lmdb = {"lmdb", true, true, lmdb_open, index_lookup, index_next, index_close};
-const struct table_type table_type_hash = {"hash", true, true, hash_open, index_lookup, index_next, index_close};
-const struct table_type table_type_btree = {"btree", true, true, hash_open, index_lookup, index_next, index_close};
+const struct table_type table_type_lmdb = {"lmdb", true, true, lmdb_open, index_lookup, index_next, index_close, 0};
+const struct table_type table_type_hash = {"hash", true, true, hash_open, index_lookup, index_next, index_close, 0};
+const struct table_type table_type_btree = {"btree", true, true, hash_open, index_lookup, index_next, index_close, 0};

@@ -122,9 +122,9 @@ static int nis_lookup(struct table *t, struct str key, struct buf *value_r, stru
     return 0;
 }
 
-const struct table_type table_type_static = {"static", false, false, static_open, static_lookup, NULL, close_nothing};
-const struct table_type table_type_inline = {"inline", true, false, inline_open, memory_lookup, memory_next, close_memory};
-const struct table_type table_type_fail = {"fail", true, false, fail_open, fail_lookup, NULL, close_nothing};
-const struct table_type table_type_environ = {"environ", true, false, environ_open, memory_lookup, memory_next, close_memory};
-const struct table_type table_type_internal = {"internal", true, false, internal_open, memory_lookup, memory_next, close_memory};
-const struct table_type table_type_nis = {"nis", true, false, nis_open, nis_lookup, NULL, close_nothing};
+const struct table_type table_type_static = {"static", false, false, static_open, static_lookup, NULL, close_nothing, 0};
+const struct table_type table_type_inline = {"inline", true, false, inline_open, memory_lookup, memory_next, close_memory, 0};
+const struct table_type table_type_fail = {"fail", true, false, fail_open, fail_lookup, NULL, close_nothing, 0};
+const struct table_type table_type_environ = {"environ", true, false, environ_open, memory_lookup, memory_next, close_memory, 0};
+const struct table_type table_type_internal = {"internal", true, false, internal_open, memory_lookup, memory_next, close_memory, 0};
+const struct table_type table_type_nis = {"nis", true, false, nis_open, nis_lookup, NULL, close_nothing, 0};
