@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
+enum { SENDOPT_UTF8_RECIPIENT = 8 };
 enum { CONNECT_SECONDS = 10, HELLO_SECONDS = 60, SEND_SECONDS = 60, CAPACITY_MAX = 10000, ATTEMPTS_MAX = 3 };
 
 static void agent_unref(struct qmgr_agent *a)
@@ -42,6 +43,16 @@ static unsigned request_flags(const struct qmgr_entry *e)
     return flags;
 }
 
+// The message was announced as internationalised: does this request need that for its recipients?
+static int request_sendopts(const struct qmgr_entry *e)
+{
+    int options = e->message->request.sendopts;
+    for (size_t i = 0; options != 0 && i < e->count; i++)
+        if (!str_is_ascii(e->recipients[i].address))
+            return options | SENDOPT_UTF8_RECIPIENT;
+    return options;
+}
+
 static unsigned free_slot(struct qmgr_agent *a)
 {
     unsigned slot = a->next_slot;
@@ -60,6 +71,7 @@ void qmgr_agent_give(struct qmgr_agent *a, struct qmgr_entry *e)
     a->transport->qmgr->outstanding++;
     request.nexthop = e->destination->nexthop;
     request.flags = request_flags(e);
+    request.sendopts = request_sendopts(e);
     request.request_us = clock_wall_us();
     request.recipients = e->recipients;
     request.recipient_count = e->count;
