@@ -2,6 +2,8 @@
 // local_recipient.c: one recipient, step by step: loops, duplicates, aliases, mailbox, unknown users.
 //
 // Suspends: in tables, and where results are recorded.
+#include <stdio.h>
+
 #include "lib/mail/address.h"
 #include "local/local.h"
 
@@ -34,12 +36,16 @@ static void split(struct local_delivery *l, struct local_address *a)
 
 void local_deliver_address(struct local_delivery *l, struct local_address *a)
 {
+    char kind[32];
+
     split(l, a);
     if (a->level > LOCAL_NESTING_MAX) {
         local_result_set(l, a->address, DELIVERY_BOUNCED, "5.4.6", STR("recipient nesting limit exceeded"));
         return;
     }
-    if (!is_new(l, a->skips_aliases ? "final" : "address", a->address) && a->level > 0)
+    // The level is part of the name: `root: root, joe` comes to root a second time, for the mailbox.
+    snprintf(kind, sizeof(kind), "%s %u", a->skips_aliases ? "final" : "address", a->level);
+    if (!is_new(l, kind, a->address))
         return;
     if (mailbox_content_was_delivered_to(l->content, a->address)) {
         local_result_set(l, a->address, DELIVERY_BOUNCED, "5.4.6",
