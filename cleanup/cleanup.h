@@ -31,6 +31,7 @@ struct cleanup { // the daemon
     bool sync_is_instant; // fsync has nothing to do: no need for another thread
     struct cleanup_notices *notices; // the kept connection to the queue manager, or NULL
     struct buf queue_manager_path;
+    int64_t next_warning; // clock_ms: about a queue manager that cannot be reached
 };
 
 enum cleanup_header_flags { // which headers were seen

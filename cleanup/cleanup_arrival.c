@@ -4,7 +4,7 @@
 #include "cleanup/cleanup.h"
 #include "lib/base/log.h"
 
-enum { NOTICE_MS = 5000, TRIES = 2 };
+enum { NOTICE_MS = 5000, TRIES = 2, WARN_MS = 60000 };
 
 static struct str attr(const struct cleanup_message *m, const char *name)
 {
@@ -120,6 +120,9 @@ void cleanup_announce(struct cleanup_message *m)
     for (int i = 0; i < TRIES; i++)
         if (send_notice(m->daemon, &a, &err) == 0)
             return;
-    if (ipc_trigger(buf_cstr(&m->daemon->queue_manager_path), STR("I"), &err) < 0)
-        log_warn("cannot tell the queue manager about new mail: %s", err.text);
+    struct cleanup *d = m->daemon;
+    if (ipc_trigger(buf_cstr(&d->queue_manager_path), STR("I"), &err) == 0 || clock_ms() < d->next_warning)
+        return;
+    d->next_warning = clock_ms() + WARN_MS; // the mail is safe: one line a minute says enough
+    log_warn("cannot tell the queue manager about new mail: %s", err.text);
 }

@@ -6,6 +6,7 @@
 
 #include "cleanup/cleanup.h"
 #include "lib/ipc/submit_frames.h"
+#include "lib/mail/address.h"
 
 enum { SIZE_RECORD = 97 }; // its place at the start of the file
 
@@ -139,6 +140,8 @@ static void put_sender(struct cleanup_message *m)
 void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v)
 {
     read_fields(m, v);
+    if (!address_is_sane(m->sender))
+        cleanup_refuse(m, 550, "5.1.7", "Error: bad sender address syntax");
     if (cleanup_is_good(m))
         create_file(m);
     if (cleanup_is_good(m))

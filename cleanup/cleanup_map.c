@@ -278,6 +278,10 @@ void cleanup_add_recipient(struct cleanup_message *m, const struct submit_recipi
         return;
     if (r.address.len == 0)
         r.address = m->daemon->settings->empty_address_recipient;
+    if (!address_is_sane(r.address)) {
+        cleanup_refuse(m, 550, "5.1.3", "Error: bad recipient address syntax");
+        return;
+    }
     r.address = standard_form(m, true, r.address);
     struct str original = r.address;
     if (m->flags & SUBMIT_MAP) {

@@ -1,0 +1,2 @@
+PROGRAMS += postcat
+postcat_SRCS := commands/postcat.c commands/postcat_show.c
