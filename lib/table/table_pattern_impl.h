@@ -19,12 +19,15 @@
 #define PATTERN_STACK_MAX    (512 * 1024)
 #define PATTERN_LENGTH_MAX   (64 * 1024)
 #define PATTERN_GROUPS_MAX   512
+#define PATTERN_PREFIX_MAX   32
 
 struct pattern_regex {
     pcre2_code *code;
     regex_t *posix;     // for leftmost-longest groups; NULL: PCRE2's groups are used
     unsigned groups;
-    bool is_jit;
+    bool is_jit, folds_case;
+    char prefix[PATTERN_PREFIX_MAX]; // what every match starts with (lower case if folds_case): most rules are passed over by it
+    size_t prefix_length;
 };
 
 struct pattern_dialect {

@@ -50,6 +50,20 @@ START_TEST(the_first_matching_rule_wins)
 }
 END_TEST
 
+START_TEST(literal_beginnings_are_no_shortcut_to_errors)
+{
+    check_both("{{/^ab|cd/ x}}", "cd", "x");
+    check_both("{{/^ab?c/ x}}", "ac", "x");
+    check_both("{{/^ab*c/ x}}", "ac", "x");
+    check_both("{{/^ab{1,2}c/ x}}", "aBbc", "x");
+    check_both("{{/^a\\.b(c|d)/ x}}", "A.BD", "x");
+    check_both("{{/^a[|)]b|q/ x}}", "q", "x");
+    check_both("{{/^b/m x}}", "a\nb", "x");
+    check_one("pcre:{{/^\\Qa|b\\E/ x}}", 0, "a|b", "x");
+    check_one("pcre:{{/^a b/x x}}", 0, "ab", "x");
+}
+END_TEST
+
 START_TEST(conditions_nest)
 {
     const char *rules = "{{if /^a/}, {if !/z$/}, {/b/ inside}, {endif}, {/b/ z}, {endif}, {/b/ outside}}";
@@ -226,6 +240,7 @@ int main(void)
     log_open(LOG_TO_FD, -1, "test", "test");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_first_matching_rule_wins);
+    tcase_add_test(tc, literal_beginnings_are_no_shortcut_to_errors);
     tcase_add_test(tc, conditions_nest);
     tcase_add_test(tc, results_take_groups);
     tcase_add_test(tc, sensitive_uses_refuse_groups);
