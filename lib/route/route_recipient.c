@@ -4,7 +4,7 @@
 // Trust: the recipient comes from a peer. Suspends: in tables that do. Facts: reference on unlisted addresses.
 #include "lib/route/route_impl.h"
 
-static int is_listed(struct route *r, struct table_list *maps, struct str address, struct err *err)
+static int is_listed(struct route *r, struct table_list *maps, struct str address, struct err *err) CO
 {
     struct buf value = BUF_INIT;
     int found = route_lookup_address(r, maps, address, &value, NULL, err);
@@ -20,7 +20,7 @@ static bool always_exists(const struct route *r, struct str local)
 }
 
 // Mappings make any address deliverable.
-static int is_mapped(struct route *r, struct str address, struct err *err)
+static int is_mapped(struct route *r, struct str address, struct err *err) CO
 {
     int found = is_listed(r, r->recipient_canonical_maps, address, err);
 
@@ -40,7 +40,7 @@ static struct str without_status(struct str text)
     return text;
 }
 
-static int exists_in(struct route *r, struct table_list *maps, struct str address, struct err *err)
+static int exists_in(struct route *r, struct table_list *maps, struct str address, struct err *err) CO
 {
     return table_list_is_empty(maps) ? 1 : is_listed(r, maps, address, err);
 }

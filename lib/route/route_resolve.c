@@ -25,7 +25,7 @@ static bool is_rerouted_here(const struct route *r, struct str local)
 }
 
 // Follows user%dom@here and the like. 0, -1; the address in standard form in *address.
-static int follow_routes(struct route *r, struct str *address, struct arena *arena, struct route_result *result, struct err *err)
+static int follow_routes(struct route *r, struct str *address, struct arena *arena, struct route_result *result, struct err *err) CO
 {
     const struct settings *set = r->settings;
 
@@ -82,7 +82,7 @@ static bool is_bad_address(const struct route *r, struct str address)
 
 // sender_dependent_* lookup: full address, then @domain; the null sender has a key of its own. 1/0/-1; DUNNO is 0.
 static int lookup_sender(struct route *r, struct table_list *maps, struct str sender, struct str null_key, struct buf *value_r,
-                         struct err *err)
+                         struct err *err) CO
 {
     int found;
 
@@ -99,7 +99,7 @@ static int lookup_sender(struct route *r, struct table_list *maps, struct str se
 
 // Where mail goes that leaves this system. 0, -1.
 static int resolve_offhost(struct route *r, struct str sender, struct route_transport *way, struct route_result *result,
-                           struct arena *arena, struct err *err)
+                           struct arena *arena, struct err *err) CO
 {
     const struct settings *set = r->settings;
     struct buf value = BUF_INIT;
@@ -127,7 +127,7 @@ static int resolve_offhost(struct route *r, struct str sender, struct route_tran
 }
 
 static int resolve_class(struct route *r, struct str sender, struct route_transport *way, struct route_result *result,
-                         struct arena *arena, struct err *err)
+                         struct arena *arena, struct err *err) CO
 {
     switch (result->class) {
     case ROUTE_LOCAL:
@@ -147,7 +147,7 @@ static int resolve_class(struct route *r, struct str sender, struct route_transp
 }
 
 static int apply_transport_maps(struct route *r, struct str domain, struct route_transport *way, struct route_result *result,
-                                struct arena *arena, struct err *err)
+                                struct arena *arena, struct err *err) CO
 {
     struct table_address_query query = {.address = result->recipient, .delimiter = r->settings->recipient_delimiter,
                                         .keys = ADDRESS_KEY_FULL | ADDRESS_KEY_DOMAIN};
@@ -168,7 +168,7 @@ static int apply_transport_maps(struct route *r, struct str domain, struct route
 }
 
 static int apply_relocated_maps(struct route *r, struct route_transport *way, struct route_result *result, struct arena *arena,
-                                struct err *err)
+                                struct err *err) CO
 {
     struct buf value = BUF_INIT;
     int found;

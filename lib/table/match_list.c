@@ -178,7 +178,7 @@ static bool next_parent(struct str *name)
     return true;
 }
 
-static int table_has(struct match_list *m, struct table *t, struct str name, struct err *err)
+static int table_has(struct match_list *m, struct table *t, struct str name, struct err *err) CO
 {
     struct buf value = BUF_INIT, key = BUF_INIT;
     bool takes_parents = table_takes_partial_keys(t) && name.len > 0 && name.ptr[0] != '[';
@@ -209,7 +209,7 @@ static bool name_matches(const struct match_list *m, struct str pattern, struct 
 
 // 1 the item matches, 0, -1. `addr` and `addr_text` are for networks and tables.
 static int item_matches(struct match_list *m, struct match_item *item, struct str name, const struct net_addr *addr,
-                        struct str addr_text, struct err *err)
+                        struct str addr_text, struct err *err) CO
 {
     int found = 0;
 
@@ -245,7 +245,7 @@ static bool is_in_names(const struct match_list *m, struct str name)
     return false;
 }
 
-static int match(struct match_list *m, struct str name, const struct net_addr *addr, struct err *err)
+static int match(struct match_list *m, struct str name, const struct net_addr *addr, struct err *err) CO
 {
     struct buf addr_text = BUF_INIT;
     int found = 0;

@@ -16,7 +16,7 @@ struct search {
     bool is_partial; // the full address has been asked: tables for full keys only are passed by from now on
 };
 
-static int ask(struct search *s)
+static int ask(struct search *s) CO
 {
     if (s->key.len == 0 || s->key.len > TABLE_KEY_MAX)
         return 0;
@@ -26,7 +26,7 @@ static int ask(struct search *s)
 }
 
 // Local part, then "@domain", "@" or nothing: quoted form first.
-static int ask_local(struct search *s, struct str local, struct str tail)
+static int ask_local(struct search *s, struct str local, struct str tail) CO
 {
     size_t quoted_len;
     int found;
@@ -51,7 +51,7 @@ static int ask_local(struct search *s, struct str local, struct str tail)
 }
 
 // With the extension, then without. 2: found without.
-static int ask_both(struct search *s, struct str tail)
+static int ask_both(struct search *s, struct str tail) CO
 {
     int found = ask_local(s, s->local, tail);
 
@@ -62,7 +62,7 @@ static int ask_both(struct search *s, struct str tail)
     return found > 0 ? 2 : found;
 }
 
-static int ask_text(struct search *s, const char *before, struct str text)
+static int ask_text(struct search *s, const char *before, struct str text) CO
 {
     buf_clear(&s->key);
     buf_add_cstr(&s->key, before);
@@ -70,7 +70,7 @@ static int ask_text(struct search *s, const char *before, struct str text)
     return ask(s);
 }
 
-static int ask_domains(struct search *s)
+static int ask_domains(struct search *s) CO
 {
     bool is_dotted = s->query->keys & ADDRESS_KEY_PARENTS_DOTTED;
     struct str rest = s->domain;
@@ -90,7 +90,7 @@ static int ask_domains(struct search *s)
     return found;
 }
 
-static int ask_all(struct search *s)
+static int ask_all(struct search *s) CO
 {
     unsigned keys = s->query->keys;
     struct str at_domain = s->domain.len > 0 ? str_of(s->domain.ptr - 1, s->domain.len + 1) : STR("");

@@ -37,7 +37,7 @@ bool table_list_is_empty(const struct table_list *l)
 }
 
 // 1/0/-1 from one table; an empty value counts as absent.
-static int lookup_one(struct table *t, struct str key, struct buf *value_r, struct err *err)
+static int lookup_one(struct table *t, struct str key, struct buf *value_r, struct err *err) CO
 {
     int found = table_lookup(t, key, value_r, err);
     struct str name = table_name(t);
@@ -50,7 +50,7 @@ static int lookup_one(struct table *t, struct str key, struct buf *value_r, stru
 }
 
 static int list_lookup(struct table_list *l, struct str key, bool is_partial, struct buf *value_r, struct table **table_r,
-                       struct err *err)
+                       struct err *err) CO
 {
     buf_clear(value_r);
     for (size_t i = 0; i < l->count; i++) {

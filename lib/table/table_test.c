@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/net/addr.h"
 #include "lib/table/table.h"
 
 static char dir[64];
@@ -230,6 +231,51 @@ START_TEST(cidr_follows_postfix)
 }
 END_TEST
 
+// Against a walk through the rules: nested, equal and disjoint networks of both families.
+START_TEST(cidr_index_finds_the_first_network)
+{
+    struct buf rules = BUF_INIT;
+    unsigned long state = 7;
+    static char nets[400][40];
+    struct table *t;
+
+    for (int i = 0; i < 400; i++) {
+        unsigned bits, a, b;
+        state = state * 6364136223846793005UL + 1442695040888963407UL;
+        bits = 8 + (unsigned)(state >> 33) % 17;
+        a = (unsigned)(state >> 40) % 4;
+        b = (unsigned)(state >> 50) % 256;
+        b = bits <= 8 ? 0 : bits >= 16 ? b : b & (0xff00U >> (bits - 8));
+        if (i % 5 == 0)
+            snprintf(nets[i], sizeof(nets[i]), "2001:%x::/%u", a * 16 + 1, 16 + bits);
+        else
+            snprintf(nets[i], sizeof(nets[i]), "%u.%u.0.0/%u", a, b, bits);
+        buf_addf(&rules, "%s r%d\n", nets[i], i);
+    }
+    write_file("net", buf_cstr(&rules));
+    t = open_named("cidr", "net", 0);
+    for (int i = 0; i < 4000; i++) {
+        char address[40], want[20] = "-";
+        struct net_addr addr;
+        struct net_cidr net;
+        state = state * 6364136223846793005UL + 1442695040888963407UL;
+        if (i % 5 == 0)
+            snprintf(address, sizeof(address), "2001:%x:%x::1", (unsigned)(state >> 33) % 70, (unsigned)(state >> 40) % 3);
+        else
+            snprintf(address, sizeof(address), "%u.%u.%u.%u", (unsigned)(state >> 33) % 5, (unsigned)(state >> 36) % 256,
+                     (unsigned)(state >> 44) % 2, (unsigned)(state >> 50) % 256);
+        ck_assert_int_eq(net_addr_parse(str_from(address), 0, &addr), 0);
+        for (int k = 399; k >= 0; k--)
+            if (net_cidr_parse(str_from(nets[k]), &net, NULL) == 0 && net_cidr_matches(&net, &addr))
+                snprintf(want, sizeof(want), "r%d", k);
+        ck_assert_msg(strcmp(ask(t, address), want) == 0, "%s: %s, not %s", address, ask(t, address), want);
+    }
+    table_close(t);
+    check_one("cidr:{{255.255.255.255/32 last}, {0.0.0.0/32 first}}", "255.255.255.255", "last");
+    buf_release(&rules);
+}
+END_TEST
+
 START_TEST(alias_sources_have_their_own_grammar)
 {
     struct table_text *text;
@@ -324,6 +370,7 @@ int main(void)
     tcase_add_test(tc, hash_rebuilds_an_old_index);
     tcase_add_test(tc, many_keys_and_long_values_survive);
     tcase_add_test(tc, cidr_follows_postfix);
+    tcase_add_test(tc, cidr_index_finds_the_first_network);
     tcase_add_test(tc, alias_sources_have_their_own_grammar);
     tcase_add_test(tc, lists_take_the_first_hit_and_stop_at_errors);
     tcase_add_test(tc, address_keys_come_in_the_documented_order);
