@@ -115,10 +115,10 @@ def test_postmap_builds_and_answers(stopped, kind):
     system = stopped
     path = system.file("table", "# comment\nUpper.Example one two\n  continued\nuser@x.example  target\n")
     system.run("postmap", f"{kind}:{path}")
-    assert system.run("postmap", "-q", "upper.example", f"{kind}:{path}").stdout == "one two continued\n"
+    assert system.run("postmap", "-q", "upper.example", f"{kind}:{path}").stdout == "one two  continued\n"
     assert system.run("postmap", "-q", "nothing", f"{kind}:{path}", check=False).returncode == 1
     listed = sorted(system.run("postmap", "-s", f"{kind}:{path}").stdout.splitlines())
-    assert listed == ["upper.example\tone two continued", "user@x.example\ttarget"]
+    assert listed == ["upper.example\tone two  continued", "user@x.example\ttarget"]
 
 
 @pytest.mark.parametrize("table, key, value", [

@@ -70,9 +70,21 @@ def marks(next_hop):
     return found
 
 
+def ready_files(system):
+    """Messages in the queue. A file that was still being written when its writer was killed has mode 0600, was never
+    acknowledged, and stays in incoming/ until `postsuper -p` clears it away."""
+    def mode(path):
+        try:
+            return path.stat().st_mode & 0o700
+        except FileNotFoundError:
+            return 0
+    return [path for paths in system.queue_files("maildrop", "incoming", "active", "deferred", "hold").values()
+            for path in paths if mode(path) == 0o700 or path.parent.name != "incoming"]
+
+
 def test_every_daemon_killed_in_turn_under_load(instance, sink, is_full):
     """Each acknowledged message arrives; what arrives twice or unacknowledged is explained by a lost acknowledgement."""
-    total = 20000 if is_full else 1600
+    total = 20000 if is_full else 4000
     threads = 8
     next_hop = sink()
     system = instance(main={"relayhost": next_hop.nexthop, **FAST})
@@ -97,14 +109,12 @@ def test_every_daemon_killed_in_turn_under_load(instance, sink, is_full):
     wait_until(lambda: acknowledged <= set(marks(next_hop)), 120,
                lambda: f"{len(acknowledged - set(marks(next_hop)))} messages missing; {system.queue_counts()}; "
                        f"{system.log.text()[-4000:]}", 0.5)
-    system.wait_queue_empty(120)
+    wait_until(lambda: not ready_files(system), 120, lambda: f"no file left behind: {ready_files(system)}; "
+                                                             f"{system.log.text()[-3000:]}")
     found = marks(next_hop)
     assert set(found) <= acknowledged | doubtful
     wait_until(lambda: not any(system.queue_files("bounce", "defer", "trace").values()), 30, "no logs left behind")
     assert not system.queue_ids("corrupt")
-    for queue in ("incoming", "active", "deferred", "maildrop"):
-        leftovers = [p for p in (system.queue_directory / queue).rglob("*") if p.is_file()]
-        assert not leftovers, f"left behind: {leftovers}"
 
 
 def test_master_killed_and_started_again(instance, sink):
