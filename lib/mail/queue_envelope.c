@@ -243,6 +243,8 @@ static int take_record(struct envelope_reading *r, const struct record *record, 
         return 0;
     case REC_MESSAGE:
         r->segment = IN_EXTRACTED;
+        if (r->out->data_offset <= 0) // a maildrop file: its size record, if any, tells no offset
+            r->out->data_offset = record->offset + (int64_t)record->size;
         return skip_content(r, err);
     case REC_EXTRACTED: // when reading went on behind the content
         r->segment = IN_EXTRACTED;

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: ISC
+"""pickup: what happens to local mail that cleanup refuses, and to files that are no mail."""
+import os
+
+import pytest
+
+from harness import wait_until
+
+TO = "user@far.example"
+
+
+@pytest.fixture
+def relay(instance, sink):
+    def make(start=True, **main):
+        next_hop = sink()
+        return instance(start=start, main={"relayhost": next_hop.nexthop, **main}), next_hop
+    return make
+
+
+def submit(system, *arguments, text="Subject: hi\n\nbody\n", **options):
+    return system.run("sendmail", *arguments, input=text, **options)
+
+
+def test_refused_mail_is_returned_to_its_sender(relay):
+    """A message that has come too far is refused by cleanup: the sender hears of it, once."""
+    system, next_hop = relay()
+    submit(system, "-f", "me@other.example", TO, text="Received: from a\n" * 60 + "Subject: tired\n\nbody\n")
+    (message,) = next_hop.wait(1, timeout=30, instance=system)
+    assert (message.sender, message.recipients) == ("", ["me@other.example"])
+    assert b"Subject: tired" in message.data and b"too many hops" in message.data
+    wait_until(lambda: not system.queue_files("maildrop")["maildrop"], 20, "an empty maildrop")
+
+
+def test_truncated_file_goes_to_corrupt(relay):
+    system, _ = relay(start=False)
+    path = system.queue_directory / "maildrop" / "0DEAD12345"
+    path.write_bytes(b"T\x031 2S\x04me@xR\x03a@bM\x00N\x02hi")
+    path.chmod(0o744)
+    if system.accounts.is_root:
+        os.chown(path, system.accounts.owner_uid, -1)
+    system.start()
+    wait_until(lambda: system.queue_files("corrupt")["corrupt"], 20, "a file in corrupt")
+    assert not system.queue_files("maildrop")["maildrop"]
+
+
+def test_file_that_is_being_written_is_left_alone(relay):
+    system, next_hop = relay(start=False)
+    path = system.queue_directory / "maildrop" / "0DEAD12345"
+    path.write_bytes(b"T\x031 2S\x04me@x")
+    path.chmod(0o644)
+    system.start()
+    submit(system, TO)
+    next_hop.wait(1, timeout=30, instance=system)
+    assert path.exists()
+
+
+def test_mail_waits_while_cleanup_cannot_be_reached(relay):
+    """A submission during a failure of cleanup stays in maildrop and goes out afterwards."""
+    system, next_hop = relay(start=False)
+    system.standard_rows = system.standard_rows.replace("0 cleanup\n", "0 nothere\n")
+    system.write()
+    system.start()
+    submit(system, TO)
+    wait_until(lambda: system.log.find(r"postfix/pickup\[\d+\]: warning: maildrop/"), 20, "pickup's warning")
+    assert len(system.queue_files("maildrop")["maildrop"]) == 1
+    system.standard_rows = system.standard_rows.replace("0 nothere\n", "0 cleanup\n")
+    system.write()
+    system.stop()
+    system.start()
+    next_hop.wait(1, timeout=30, instance=system)
