@@ -8,6 +8,8 @@
 
 #include "lib/table/table_cidr_impl.h"
 
+#define NESTING_MAX 129 // prefix lengths from 0 to 128
+
 struct edge {
     unsigned char addr[16]; // from here on (IPv4 in the first four bytes)
     uint32_t position;      // this network is the answer
@@ -83,8 +85,9 @@ static void close_spans_before(struct walk *w, const unsigned char *addr)
 
 static void build_family(struct cidr_index *index, unsigned family, struct span *spans, size_t count)
 {
-    struct span open[129];
-    struct walk w = {.edges = mem_alloc((2 * count + 1) * sizeof(struct edge)), .open = open, .size = family ? 16 : 4};
+    struct walk w = {.edges = mem_alloc((2 * count + 1) * sizeof(struct edge)),
+                     .open = mem_alloc(NESTING_MAX * sizeof(struct span)),
+                     .size = family ? 16 : 4};
 
     qsort(spans, count, sizeof(struct span), compare_spans);
     for (size_t i = 0; i < count; i++) {
@@ -99,6 +102,7 @@ static void build_family(struct cidr_index *index, unsigned family, struct span 
         w.open[w.depth++] = next;
     }
     close_spans_before(&w, NULL);
+    mem_free(w.open);
     index->edges[family] = w.edges;
     index->counts[family] = w.count;
 }
