@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/sys/sys.h"
 
-enum { TICK_MS = 1000, DRAIN_MS = 3000, NOTICES_PER_TURN = 20 };
+enum { TICK_MS = 1000, REST_MS = 60 * 1000, DRAIN_MS = 3000, NOTICES_PER_TURN = 20 };
 
 // A connection that announces messages.
 struct client {
@@ -28,6 +28,7 @@ static int init(struct service_context *ctx, struct err *err)
     q->transports = MAP_INIT;
     q->cpus = sys_cpu_count();
     co_event_init(&q->room);
+    co_event_init(&q->stirred);
     list_init(&q->clients);
     list_init(&q->chores);
     q->route = route_open(s, err);
@@ -46,9 +47,13 @@ static void tick_main(void *arg)
     co_assert_running();
     struct qmgr *q = arg;
     int64_t drained_by = 0;
+    bool is_busy = false;
     while (!co_is_cancelled()) {
-        co_sleep_until(clock_ms() + TICK_MS);
-        qmgr_transport_tick(q);
+        if (is_busy || q->is_retiring)
+            co_sleep_until(clock_ms() + TICK_MS);
+        else
+            (void)!co_event_wait(&q->stirred, clock_ms() + REST_MS);
+        is_busy = qmgr_transport_tick(q);
         if (!qmgr_is_ending(q))
             continue;
         if (drained_by == 0)
@@ -72,6 +77,7 @@ static void retire(struct service_context *ctx)
 {
     struct qmgr *q = ctx->state;
     q->is_retiring = true;
+    co_event_broadcast(&q->stirred);
     LIST_EACH(item, &q->clients)
     co_cancel(container_of(item, struct client, link)->co);
 }
@@ -109,7 +115,7 @@ static int release(struct qmgr *q, struct ipc_conn *conn, const struct ipc_view 
     struct buf id = BUF_INIT;
     buf_add_str(&id, ipc_str_or(view, "id", STR("")));
     if (q->is_ready && queue_id_is_valid(buf_str(&id)))
-        qmgr_active_load(q, QUEUE_DEFERRED, buf_str(&id), QUEUE_MODE_READY);
+        qmgr_active_load(q, QUEUE_DEFERRED, buf_str(&id));
     ipc_begin(&answer, view->id, "ok");
     (void)ipc_end(&answer);
     int rc = ipc_send(conn, &answer, clock_deadline(q->settings->qmgr_ipc_timeout), &err);
@@ -153,7 +159,14 @@ static void serve(struct service_context *ctx, struct service_client *service_cl
 static void deinit(struct service_context *ctx)
 {
     struct qmgr *q = ctx->state;
+    struct map_iter it = MAP_ITER_INIT;
+    struct map_entry *entry;
+    while ((entry = map_next(&q->messages, &it)) != NULL)
+        qmgr_message_free(entry->value); // the files know
+    map_release(&q->messages);
+    qmgr_transport_free_all(q);
     route_close(q->route);
+    mem_free(q);
 }
 
 int main(int argc, char **argv)

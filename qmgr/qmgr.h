@@ -48,6 +48,7 @@ struct qmgr {
     unsigned workers;
     unsigned outstanding;  // requests at agents
     unsigned cpus;
+    struct co_event stirred; // something began that the round each second looks after
     bool is_ready;         // recovery is over: notices are taken
     bool is_retiring;
 };
@@ -101,8 +102,8 @@ void qmgr_message_log_from(const struct qmgr_message *m, const char *rest); // "
 // ---- The active queue
 bool qmgr_active_has_room(const struct qmgr *q, bool for_deferred);
 void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice) CO;
-// Moves QUEUE/ID to active/ and reads it. mode: of the file.
-void qmgr_active_load(struct qmgr *q, const char *queue, struct str id, mode_t mode) CO;
+// Moves QUEUE/ID to active/ and reads it.
+void qmgr_active_load(struct qmgr *q, const char *queue, struct str id) CO;
 void qmgr_active_refill(struct qmgr_message *m) CO; // the next batch of recipients
 
 // ---- Scans
@@ -130,7 +131,8 @@ struct qmgr_transport *qmgr_transport_find(struct qmgr *q, struct str name); // 
 void qmgr_transport_run(struct qmgr_transport *t); // hands out what may go now
 void qmgr_transport_failed(struct qmgr_transport *t, const char *reason, bool at_once);
 void qmgr_transport_defer_all(struct qmgr_transport *t); // what waits for a transport that was given up
-void qmgr_transport_tick(struct qmgr *q); // once a second: idle agents, suspended and dead destinations
+bool qmgr_transport_tick(struct qmgr *q); // once a second: idle agents, suspended and dead destinations. False: nothing is left to watch
+void qmgr_transport_free_all(struct qmgr *q);
 void qmgr_transport_revive(struct qmgr *q); // trigger 'F'
 bool qmgr_transport_is_reporter(const struct qmgr_transport *t); // error and retry: they explain the others' failures
 
@@ -168,6 +170,7 @@ struct qmgr_destination {
 };
 struct qmgr_destination *qmgr_destination_find(struct qmgr_transport *t, struct str nexthop, struct str recipient); // referenced
 void qmgr_destination_unref(struct qmgr_destination *d);
+void qmgr_destination_free(struct qmgr_destination *d); // at the end
 void qmgr_destination_queue(struct qmgr_destination *d, struct qmgr_entry *e, bool at_front); // takes the entry
 struct qmgr_entry *qmgr_destination_take(struct qmgr_destination *d);
 void qmgr_destination_update(struct qmgr_destination *d); // on or off transport->ready

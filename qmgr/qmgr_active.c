@@ -76,7 +76,7 @@ void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice)
         struct buf id = BUF_INIT;
         buf_add_str(&id, m->request.queue_id);
         qmgr_message_free(m);
-        qmgr_active_load(q, QUEUE_INCOMING, buf_str(&id), QUEUE_MODE_READY);
+        qmgr_active_load(q, QUEUE_INCOMING, buf_str(&id));
         buf_release(&id);
         return;
     }
@@ -181,14 +181,13 @@ static void admit(struct qmgr_message *m, int fd, const struct queue_envelope *e
     qmgr_message_release(m);
 }
 
-void qmgr_active_load(struct qmgr *q, const char *queue, struct str id, mode_t mode)
+void qmgr_active_load(struct qmgr *q, const char *queue, struct str id)
 {
     struct err err = ERR_INIT;
     struct queue_envelope envelope;
     struct qmgr_message *m = qmgr_message_new(q, id);
     if (m == NULL)
         return;
-    m->is_forced_to_expire = (mode & MODE_EXPIRED) != 0;
     int moved = queue_file_move(AT_FDCWD, &q->layout, id, queue, QUEUE_ACTIVE, &err);
     if (moved < 0)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
@@ -197,6 +196,8 @@ void qmgr_active_load(struct qmgr *q, const char *queue, struct str id, mode_t m
         qmgr_message_free(m);
         return;
     }
+    struct stat st;
+    m->is_forced_to_expire = fstat(fd, &st) == 0 && (st.st_mode & MODE_EXPIRED);
     if (read_file(m, fd, &envelope) < 0) {
         close(fd);
         qmgr_message_free(m);

@@ -225,7 +225,6 @@ static void agent_main(void *arg)
         converse(a);
     } else if (!qmgr_is_ending(t->qmgr) &&
                list_is_empty(&t->agents)) { // while others work, this one may just be waiting for a process
-        err_prefix(&err, "%s", buf_cstr(&path));
         qmgr_transport_failed(t, err.text, is_unknown);
     }
     buf_release(&path);
@@ -235,6 +234,7 @@ static void agent_main(void *arg)
 void qmgr_agent_connect(struct qmgr_transport *t)
 {
     t->is_connecting = true;
+    co_event_signal(&t->qmgr->stirred);
     co_spawn("agent", agent_main, t);
 }
 

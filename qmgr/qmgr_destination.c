@@ -35,15 +35,20 @@ static bool has_memory(const struct qmgr_destination *d)
     return d->dead_until || d->not_before;
 }
 
-static void free_if_unused(struct qmgr_destination *d)
+void qmgr_destination_free(struct qmgr_destination *d)
 {
-    if (d->references > 0 || has_memory(d))
-        return;
     list_remove(&d->link);
     map_remove(&d->transport->destinations, d->key);
     buf_release(&d->dead_text);
     mem_free((char *)(uintptr_t)d->nexthop.ptr);
     mem_free(d);
+}
+
+static void free_if_unused(struct qmgr_destination *d)
+{
+    if (d->references > 0 || has_memory(d))
+        return;
+    qmgr_destination_free(d);
 }
 
 void qmgr_destination_unref(struct qmgr_destination *d)

@@ -82,7 +82,7 @@ static void scan_queue(struct qmgr *q, struct qmgr_scan *s, bool ignores_times) 
             else if (wait_for_room(q, is_deferred) < 0)
                 break;
             else
-                qmgr_active_load(q, s->queue, id, mode);
+                qmgr_active_load(q, s->queue, id);
         }
         if (seen % NAMES_PER_TURN == 0 && co_yield () < 0)
             break;

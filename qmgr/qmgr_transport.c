@@ -128,7 +128,8 @@ void qmgr_transport_failed(struct qmgr_transport *t, const char *reason, bool at
         return;
     }
     int64_t pause = t->qmgr->settings->transport_retry_time;
-    log_warn("transport " STR_FMT " is not available for %lld seconds: %s", STR_ARG(t->name), (long long)pause, reason);
+    log_warn("%s; mail for transport " STR_FMT " is deferred for %lld seconds", reason, STR_ARG(t->name),
+             (long long)pause);
     t->dead_until = clock_deadline(pause);
     t->is_given_up = true;
     qmgr_transport_defer_all(t);
@@ -156,8 +157,9 @@ static void close_idle_agents(struct qmgr_transport *t, int64_t now)
     }
 }
 
-void qmgr_transport_tick(struct qmgr *q)
+bool qmgr_transport_tick(struct qmgr *q)
 {
+    bool is_busy = false;
     struct map_iter it = MAP_ITER_INIT;
     struct map_entry *entry;
     int64_t now = clock_ms();
@@ -168,7 +170,9 @@ void qmgr_transport_tick(struct qmgr *q)
         tick_destinations(t, now);
         close_idle_agents(t, now);
         qmgr_transport_run(t);
+        is_busy |= t->is_connecting || t->dead_until || t->destinations.count > 0 || !list_is_empty(&t->agents);
     }
+    return is_busy;
 }
 
 void qmgr_transport_revive(struct qmgr *q)
@@ -187,4 +191,19 @@ void qmgr_transport_revive(struct qmgr *q)
         }
         qmgr_transport_run(t);
     }
+}
+
+void qmgr_transport_free_all(struct qmgr *q)
+{
+    struct map_iter it = MAP_ITER_INIT;
+    struct map_entry *entry, *inner;
+    while ((entry = map_next(&q->transports, &it)) != NULL) {
+        struct qmgr_transport *t = entry->value;
+        struct map_iter destinations = MAP_ITER_INIT;
+        while ((inner = map_next(&t->destinations, &destinations)) != NULL)
+            qmgr_destination_free(inner->value);
+        map_release(&t->destinations);
+        mem_free(t);
+    }
+    map_release(&q->transports);
 }

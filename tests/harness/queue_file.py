@@ -18,10 +18,12 @@ def record(kind, data):
 
 
 def queue_file_bytes(sender, recipients, body="Subject: test\n\nhello\n", arrival=None, attributes=(), warn_time=None,
-                     sendopts=0):
+                     sendopts=0, content_filter=None):
     """recipients: addresses, or (address, {"original": .., "notify": .., "orcpt": ..})."""
     arrival = int(arrival or time.time())
     envelope = record("T", f"{arrival} 123456") + record("A", f"create_time={arrival}")
+    if content_filter:
+        envelope += record("L", content_filter)
     envelope += b"".join(record("A", f"{name}={value}") for name, value in attributes)
     envelope += record("S", sender)
     if warn_time is not None:
