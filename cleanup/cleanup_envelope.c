@@ -59,7 +59,9 @@ static void create_file(struct cleanup_message *m)
     struct cleanup *d = m->daemon;
     struct err err = ERR_INIT;
     m->queue = m->flags & SUBMIT_HOLD ? QUEUE_HOLD : QUEUE_INCOMING;
-    m->fd = queue_file_create(d->queue_dirfd, &d->layout, m->queue, QUEUE_MODE_WRITING, &m->id, &m->created_us, &err);
+    struct queue_new made = {.queue = m->queue, .mode = QUEUE_MODE_WRITING, .id = &m->id};
+    m->fd = queue_file_create(d->queue_dirfd, &d->layout, &made, &err);
+    m->created_us = made.created_us;
     if (m->fd < 0) {
         errno = err.errnum;
         cleanup_refuse_write(m, "create queue file");

@@ -102,7 +102,7 @@ static void give_up(struct drop *d)
 
 static int create_file(struct drop *d, struct err *err)
 {
-    int64_t now = 0;
+    struct queue_new made = {.queue = QUEUE_MAILDROP, .mode = MODE_WRITING, .id = &d->id};
     d->queue_dirfd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (d->queue_dirfd < 0) {
         err_errno(err, "open queue directory");
@@ -112,11 +112,12 @@ static int create_file(struct drop *d, struct err *err)
                                       .hash_depth = (unsigned)settings.hash_queue_depth,
                                       .long_ids = settings.enable_long_queue_ids};
     umask(0);
-    d->fd = queue_file_create(d->queue_dirfd, &d->layout, QUEUE_MAILDROP, MODE_WRITING, &d->id, &now, err);
+    d->fd = queue_file_create(d->queue_dirfd, &d->layout, &made, err);
     umask(077);
     if (d->fd < 0)
         return POSTDROP_WRITE;
-    queue_record_addf(&d->output, REC_TIME, "%lld %lld", (long long)(now / 1000000), (long long)(now % 1000000));
+    queue_record_addf(&d->output, REC_TIME, "%lld %lld", (long long)(made.created_us / 1000000),
+                      (long long)(made.created_us % 1000000));
     return 0;
 }
 
@@ -224,7 +225,7 @@ static void answer_verdict(const struct drop *d, int status, const struct err *e
 
 static const char *parse_arguments(int argc, char **argv)
 {
-    const char *dir = NULL;
+    const char *dir = getenv("MAIL_CONFIG");
     int letter;
     while ((letter = getopt(argc, argv, "c:rv")) > 0) {
         if (letter == 'c')
@@ -234,7 +235,7 @@ static const char *parse_arguments(int argc, char **argv)
         else if (letter != 'r')
             die("usage: %s [-c config_dir] [-r] [-v]", argv[0]);
     }
-    if (dir != NULL && !conf_dir_is_allowed(dir))
+    if (dir != NULL && !conf_dir_is_allowed(dir)) // never another queue than the one that was meant
         die("configuration directory %s is not allowed here: list it in alternate_config_directories of the default "
             "main.cf", dir);
     return dir != NULL ? dir : conf_default_dir();

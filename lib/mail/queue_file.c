@@ -120,23 +120,22 @@ static int create_temporary(int dirfd, const char *queue, mode_t mode, char path
     return -1;
 }
 
-int queue_file_create(int queue_dirfd, const struct queue_layout *layout, const char *queue, mode_t mode,
-                      struct buf *id_r, int64_t *created_us_r, struct err *err)
+int queue_file_create(int queue_dirfd, const struct queue_layout *layout, struct queue_new *made, struct err *err)
 {
     char temporary[QUEUE_PATH_MAX];
     struct buf path = BUF_INIT;
     struct stat st;
-    if (!queue_name_is_valid(queue))
+    if (!queue_name_is_valid(made->queue))
         return err_set(err, ERR_BUG, "invalid queue name");
-    int fd = create_temporary(queue_dirfd, queue, mode, temporary);
+    int fd = create_temporary(queue_dirfd, made->queue, made->mode, temporary);
     if (fd < 0)
         return err_errno(err, "create file %s", temporary);
-    buf_clear(id_r);
+    buf_clear(made->id);
     int rc = fstat(fd, &st);
     if (rc == 0) {
-        *created_us_r = clock_wall_us();
-        queue_id_add(id_r, layout->long_ids, *created_us_r, (uint64_t)st.st_ino);
-        rc = queue_path(layout, queue, buf_str(id_r), &path);
+        made->created_us = clock_wall_us();
+        queue_id_add(made->id, layout->long_ids, made->created_us, (uint64_t)st.st_ino);
+        rc = queue_path(layout, made->queue, buf_str(made->id), &path);
     }
     if (rc == 0)
         rc = rename_making_dirs(queue_dirfd, temporary, buf_cstr(&path));

@@ -40,10 +40,14 @@ bool queue_id_is_long(struct str id);
 // "deferred/8/89654A94383" (NUL-terminated in buf_r). 0, or -1 for an invalid id.
 int queue_path(const struct queue_layout *layout, const char *queue, struct str id, struct buf *path_r);
 
-// Creates QUEUE/USEC.PID exclusively with `mode`, learns the inode, renames it to its id. *id_r is the id, *created_us_r the time.
-// Returns the descriptor (O_RDWR), or -1.
-int queue_file_create(int queue_dirfd, const struct queue_layout *layout, const char *queue, mode_t mode, struct buf *id_r,
-                      int64_t *created_us_r, struct err *err);
+struct queue_new {
+    const char *queue;
+    mode_t mode;
+    struct buf *id;     // result: the id; the caller's buffer
+    int64_t created_us; // result: the time in it
+};
+// Creates QUEUE/USEC.PID exclusively, learns the inode, renames it to its id. Returns the descriptor (O_RDWR), or -1.
+int queue_file_create(int queue_dirfd, const struct queue_layout *layout, struct queue_new *made, struct err *err);
 int queue_file_open(int queue_dirfd, const struct queue_layout *layout, const char *queue, struct str id, int flags, struct err *err);
 // Missing hash directories are created on demand. ENOENT of the source: 0 absent, 1 moved, -1 failed.
 int queue_file_move(int queue_dirfd, const struct queue_layout *layout, struct str id, const char *from, const char *to, struct err *err);

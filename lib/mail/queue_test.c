@@ -88,15 +88,15 @@ START_TEST(test_create_move_scan)
     struct err err = ERR_INIT;
     struct stat st;
     struct str name;
-    int64_t created;
     struct queue_layout layout = {.hash_names = STR("deferred"), .hash_depth = 2};
     ck_assert_int_eq(mkdirat(dirfd, "incoming", 0700), 0);
     ck_assert_int_eq(mkdirat(dirfd, "deferred", 0700), 0);
-    int fd = queue_file_create(dirfd, &layout, "incoming", 0600, &id, &created, &err);
+    struct queue_new made = {.queue = "incoming", .mode = 0600, .id = &id};
+    int fd = queue_file_create(dirfd, &layout, &made, &err);
     ck_assert_msg(fd >= 0, "%s", err.text);
     ck_assert_int_eq(fstat(fd, &st), 0);
     struct buf want = BUF_INIT;
-    queue_id_add(&want, false, created, (uint64_t)st.st_ino);
+    queue_id_add(&want, false, made.created_us, (uint64_t)st.st_ino);
     expect_str(buf_str(&id), buf_cstr(&want));
     close(fd);
     ck_assert_int_eq(queue_file_move(dirfd, &layout, buf_str(&id), "incoming", "deferred", &err), 1);
