@@ -78,9 +78,14 @@ static int connect_postlogd(const struct settings *s)
 
 void log_setup_command(const struct settings *s, const char *program)
 {
-    int fd = s->maillog_file.len > 0 ? connect_postlogd(s) : -1;
-    if (fd < 0 && s->maillog_file.len > 0)
-        (void)log_setup_open_file(s, &fd, NULL); // by root and in rootless instances
+    int fd = -1;
+    bool is_file = s->maillog_file.len > 0;
+    if (is_file && geteuid() == 0) // root needs no help, and its lines come even while postlogd ends
+        (void)log_setup_open_file(s, &fd, NULL);
+    if (is_file && fd < 0)
+        fd = connect_postlogd(s);
+    if (is_file && fd < 0)
+        (void)log_setup_open_file(s, &fd, NULL); // in rootless instances
     open_sink(fd >= 0 ? LOG_TO_FD : LOG_TO_SYSLOG, fd, s, program);
 }
 

@@ -93,7 +93,7 @@ static void enter_jail(const struct service *service)
     unsigned flags = service->flags & SERVICE_NETWORK ? JAIL_NETWORK : 0;
     if (service->flags & SERVICE_WRITES_QUEUE)
         flags |= JAIL_WRITE_FILES;
-    bool is_confined = run.options.is_chroot && !sys_is_rootless(); // paths now start at the queue directory
+    bool is_confined = run.is_confined; // paths now start at the queue directory
     const char *everything[] = {"/", NULL};
     const char *network[] = {"/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys/devices/system/cpu",
                              s->config_directory.ptr, s->queue_directory.ptr, s->data_directory.ptr, NULL};
@@ -114,6 +114,7 @@ static void drop_privileges(const struct service *service)
         die("mail_owner: user " STR_FMT " is unknown: %s", STR_ARG(run.settings.mail_owner), run.err.text);
     if (run.options.is_chroot && sys_chroot(run.settings.queue_directory.ptr, &run.err) < 0)
         die("%s", run.err.text);
+    run.is_confined = run.options.is_chroot;
     if (!keeps_root && sys_become(&owner, &run.err) < 0)
         die("%s", run.err.text);
 }

@@ -47,6 +47,7 @@ struct service_run {
     struct co_timer *idle_timer, *watchdog;
     int64_t last_active; // clock_ms
     struct err err;      // of the start: one, for each takes half a kilobyte of stack
+    bool is_confined;    // chroot was done
     bool has_status;     // a master listens at descriptor 3
 };
 

@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
 
-enum { LINE_BYTES_MAX = 2400, LOG_FD = 4, BURST = 64 };
+enum { LINE_BYTES_MAX = 2400, LOG_FD = 4, BURST = 64, LAST_LINES_MAX = 10000 };
 
 static bool has_file; // master handed down the open file
 
@@ -37,16 +37,22 @@ static void write_line(char *line, size_t len)
         continue;
 }
 
+static ssize_t take_line(int fd)
+{
+    char line[LINE_BYTES_MAX + 1];
+    ssize_t n = recv(fd, line, LINE_BYTES_MAX, MSG_DONTWAIT);
+    if (n > 0)
+        write_line(line, (size_t)n);
+    return n;
+}
+
 static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
     struct co_fd *cfd = co_fd_new(client->fd);
-    char line[LINE_BYTES_MAX + 1];
     unsigned burst = 0;
     for (;;) {
-        ssize_t n = recv(client->fd, line, LINE_BYTES_MAX, 0);
-        if (n > 0)
-            write_line(line, (size_t)n);
+        ssize_t n = take_line(client->fd);
         if (n >= 0 || errno == EINTR) {
             if (++burst % BURST == 0 && co_yield() < 0)
                 break;
@@ -58,6 +64,8 @@ static void serve(struct service_context *ctx, struct service_client *client)
         if (co_fd_wait(cfd, CO_READ, CLOCK_NEVER) < 0) // waits for lines until it is told to retire
             break;
     }
+    for (burst = 0; burst < LAST_LINES_MAX && take_line(client->fd) >= 0; burst++) // what came meanwhile is not lost
+        continue;
     co_fd_free(cfd);
 }
 
