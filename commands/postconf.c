@@ -11,6 +11,8 @@
 
 #define OVERRIDES_MAX 100
 
+static const char *overrides[OVERRIDES_MAX + 1]; // of -o, ends with NULL
+
 static const char usage[] = "usage: postconf [-c dir] [-C class,...] [-d] [-e] [-f] [-F] [-h] [-H] [-j] [-l] [-m] [-M] [-n] "
                             "[-o name=value] [-p] [-P] [-q] [-v] [-x] [-X] [-#] [name ...]";
 
@@ -165,7 +167,6 @@ static int show(struct postconf *p)
 
 int main(int argc, char **argv)
 {
-    static const char *overrides[OVERRIDES_MAX + 1];
     static const char *const locks[] = {"flock", "fcntl", "dotlock", NULL};
     struct postconf_options options = {.classes = POSTCONF_ALL, .overrides = overrides};
     struct postconf p = {.options = &options};
