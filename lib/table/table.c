@@ -12,12 +12,12 @@
 static const struct table_type *const types[] = {
     &table_type_btree, &table_type_cidr, &table_type_environ, &table_type_fail, &table_type_hash, &table_type_inline,
     &table_type_internal, &table_type_lmdb, &table_type_nis, &table_type_pcre, &table_type_pipemap, &table_type_randmap,
-    &table_type_regexp, &table_type_static, &table_type_texthash, &table_type_unionmap, &table_type_unix,
+    &table_type_regexp, &table_type_socketmap, &table_type_static, &table_type_tcp, &table_type_texthash, &table_type_unionmap, &table_type_unix,
 };
 // As `postconf -m` lists them; proxy: is served inside the process.
 static const char *const type_names[] = {
     "btree", "cidr", "environ", "fail", "hash", "inline", "internal", "lmdb", "nis", "pcre", "pipemap", "proxy", "randmap",
-    "regexp", "static", "texthash", "unionmap", "unix", NULL,
+    "regexp", "socketmap", "static", "tcp", "texthash", "unionmap", "unix", NULL,
 };
 
 const char *const *table_types(void)

@@ -63,7 +63,8 @@ enum table_type_traits {
 };
 extern const struct table_type table_type_lmdb, table_type_hash, table_type_btree, table_type_texthash, table_type_cidr,
     table_type_static, table_type_inline, table_type_fail, table_type_environ, table_type_internal, table_type_unix,
-    table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap, table_type_regexp, table_type_pcre;
+    table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap, table_type_regexp, table_type_pcre, table_type_tcp,
+    table_type_socketmap;
 
 struct table_watch *table_add_watch(struct table *t, const char *path); // taken as it is now
 void table_note_change(const char *name);                              // this process must start anew to see it
