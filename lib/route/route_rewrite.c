@@ -30,6 +30,8 @@ struct str route_rewrite_in(const struct route *r, struct str address, struct st
 {
     struct str domain;
 
+    if (!address_is_sane(address)) // control characters: resolution refuses it
+        return address;
     address = without_source_route(address);
     if (address.len == 0)
         return address;

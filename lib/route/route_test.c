@@ -96,6 +96,9 @@ START_TEST(bad_addresses_resolve_to_an_error)
     ck_assert_int_eq(strncmp(resolve("u@"), want, strlen(want)), 0);
     ck_assert_int_eq(strncmp(resolve("@far.example"), want, strlen(want)), 0);
     ck_assert_int_eq(strncmp(resolve("a\nb@far.example"), want, strlen(want)), 0);
+    struct route_result result;
+    ck_assert_int_eq(route_resolve(route, STR(""), STR("joe\0x"), &arena, &result, NULL), 0);
+    ck_assert_int_eq(result.class, ROUTE_ERROR);
 }
 END_TEST
 
