@@ -143,7 +143,7 @@ def test_reload_keeps_sessions_and_starts_new_processes(probes):
     peer = p.inet()
     p.reload()
     assert peer.say("still here") == "still here"
-    assert p.inet().pid != peer.pid
+    wait_until(lambda: p.inet().pid != peer.pid, 10, "a session in a new process")
     peer.close()
     wait_until(lambda: not os.path.exists(f"/proc/{peer.pid}") or
                " Z " in open(f"/proc/{peer.pid}/stat").read(), 10, "end of the old process")
@@ -222,7 +222,7 @@ def test_after_the_death_of_master_a_new_one_takes_over(probes):
     os.kill(p.master_pid(), signal.SIGKILL)
     assert peer.say("still here") == "still here"
     p.postfix("start")
-    assert p.inet().pid != peer.pid
+    wait_until(lambda: p.inet().pid != peer.pid, 10, "a session in a new process")
     assert peer.say("still here") == "still here"
 
 
