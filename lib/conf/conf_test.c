@@ -134,6 +134,20 @@ START_TEST(settings_follow_compatibility_level)
 }
 END_TEST
 
+START_TEST(own_networks_follow_interfaces)
+{
+    struct arena arena = ARENA_INIT;
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(load("inet_protocols=ipv4\ninet_interfaces=loopback-only\nmynetworks_style=subnet", "smtpd", &arena, &err), 0);
+    ck_assert_str_eq(s.mynetworks.ptr, "127.0.0.0/8");
+    ck_assert_int_eq(load("inet_protocols=ipv4\ninet_interfaces=[127.0.0.1]\nmynetworks_style=host", "smtpd", &arena, &err), 0);
+    ck_assert_str_eq(s.mynetworks.ptr, "127.0.0.1/32");
+    ck_assert_int_eq(load("inet_interfaces=192.0.2.99", "smtpd", &arena, &err), 0);
+    ck_assert_str_eq(s.mynetworks.ptr, "");
+    arena_release(&arena);
+}
+END_TEST
+
 START_TEST(settings_values)
 {
     struct arena arena = ARENA_INIT;
@@ -266,6 +280,7 @@ int main(void)
     tcase_add_loop_test(tc, expansion, 0, sizeof(expansions) / sizeof(expansions[0]));
     tcase_add_test(tc, settings_defaults);
     tcase_add_test(tc, settings_follow_compatibility_level);
+    tcase_add_test(tc, own_networks_follow_interfaces);
     tcase_add_test(tc, settings_values);
     tcase_add_loop_test(tc, settings_errors, 0, sizeof(bad_settings) / sizeof(bad_settings[0]));
     tcase_add_test(tc, settings_errors_of_others);

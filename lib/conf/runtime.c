@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <limits.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -120,14 +121,59 @@ static void add_network(struct buf *out, struct interface_address a, unsigned bi
     buf_release(&item);
 }
 
-// mynetworks from the host's own interfaces, as wide as mynetworks_style says.
+static bool is_loopback(const struct interface_address *a)
+{
+    static const unsigned char loopback6[16] = {[15] = 1};
+    return a->family == AF_INET ? a->bytes[0] == 127 : memcmp(a->bytes, loopback6, sizeof(loopback6)) == 0;
+}
+
+static bool is_same_address(const struct interface_address *a, const struct addrinfo *other)
+{
+    if (a->family != other->ai_family)
+        return false;
+    const void *bytes = a->family == AF_INET
+                            ? (const void *)&((const struct sockaddr_in *)(const void *)other->ai_addr)->sin_addr
+                            : (const void *)&((const struct sockaddr_in6 *)(const void *)other->ai_addr)->sin6_addr;
+    return memcmp(a->bytes, bytes, a->len) == 0;
+}
+
+// One item of inet_interfaces: an address, [address], or a host name (looked up as the system does, mostly in the hosts file).
+static bool names_address(struct str item, const struct interface_address *a)
+{
+    if (str_starts(item, STR("[")) && str_ends(item, STR("]")))
+        item = str_slice(item, 1, item.len - 1);
+    struct buf host = BUF_INIT;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    bool found = false;
+    buf_add_str(&host, item);
+    if (getaddrinfo(buf_cstr(&host), NULL, &hints, &list) == 0)
+        for (const struct addrinfo *i = list; i != NULL && !found; i = i->ai_next)
+            found = is_same_address(a, i);
+    if (list != NULL)
+        freeaddrinfo(list);
+    buf_release(&host);
+    return found;
+}
+
+static bool is_own_interface(struct str interfaces, const struct interface_address *a)
+{
+    struct str item;
+    while (str_token(&interfaces, ", \t\r\n", &item))
+        if (str_is_nocase(item, STR("all")) || (str_is_nocase(item, STR("loopback-only")) && is_loopback(a)) ||
+            (!str_is_nocase(item, STR("loopback-only")) && names_address(item, a)))
+            return true;
+    return false;
+}
+
+// mynetworks from the interfaces that mail is received on, as wide as mynetworks_style says.
 static void compute_networks(const struct conf *c, struct buf *out)
 {
-    struct buf style = BUF_INIT, protocols = BUF_INIT;
+    struct buf style = BUF_INIT, protocols = BUF_INIT, interfaces = BUF_INIT;
     struct ifaddrs *all = NULL;
     struct interface_address a;
     add_set_value(c, "mynetworks_style", &style);
     add_set_value(c, "inet_protocols", &protocols);
+    add_set_value(c, "inet_interfaces", &interfaces);
     bool is_host = str_is(buf_str(&style), STR("host")), is_class = str_is(buf_str(&style), STR("class"));
     bool any = str_find_str(buf_str(&protocols), STR("all")) >= 0 || protocols.len == 0;
     bool with_4 = any || str_find_str(buf_str(&protocols), STR("ipv4")) >= 0;
@@ -135,7 +181,8 @@ static void compute_networks(const struct conf *c, struct buf *out)
     if (getifaddrs(&all) != 0)
         all = NULL;
     for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
-        if (!read_interface(i, &a) || !(a.family == AF_INET ? with_4 : with_6))
+        if (!read_interface(i, &a) || !(a.family == AF_INET ? with_4 : with_6) ||
+            !is_own_interface(buf_str(&interfaces), &a))
             continue;
         unsigned whole = (unsigned)a.len * 8;
         bool by_class = is_class && a.family == AF_INET;
@@ -145,6 +192,7 @@ static void compute_networks(const struct conf *c, struct buf *out)
         freeifaddrs(all);
     buf_release(&style);
     buf_release(&protocols);
+    buf_release(&interfaces);
 }
 
 static void compute(const struct conf *c, enum runtime_item item, struct buf *out)
