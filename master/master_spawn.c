@@ -60,7 +60,22 @@ static const char *const *make_argv(const struct master_service *s, struct arena
     return (const char *const *)w.items;
 }
 
-static const char *const *make_environment(const struct master_service *s, struct arena *arena)
+// The share of a new process: what the running ones leave of the row's limit, at most an even share.
+static unsigned session_share(const struct master_service *s)
+{
+    int64_t left = s->row->maxproc;
+    if (left == 0)
+        return s->session_limit;
+    LIST_EACH(item, &s->master->children)
+    {
+        const struct master_child *c = container_of(item, struct master_child, link);
+        if (c->service == s && !c->is_retiring)
+            left -= c->limit;
+    }
+    return left < 1 ? 1 : left < s->session_limit ? (unsigned)left : s->session_limit;
+}
+
+static const char *const *make_environment(const struct master_service *s, unsigned share, struct arena *arena)
 {
     const struct master *m = s->master;
     size_t common = m->config->environment_count;
@@ -68,14 +83,14 @@ static const char *const *make_environment(const struct master_service *s, struc
     for (size_t i = 0; i < common; i++)
         add_word(&w, m->config->environment[i]);
     add_word(&w, arena_strf(arena, "GENERATION=%o", m->generation).ptr);
-    add_word(&w, arena_strf(arena, "DROMOS_SESSION_LIMIT=%u", s->session_limit).ptr);
+    add_word(&w, arena_strf(arena, "DROMOS_SESSION_LIMIT=%u", share).ptr);
     add_word(&w, m->log_kind);
     return (const char *const *)w.items;
 }
 
 // ---- Starting
 
-static int spawn_child(struct master_service *s, int status_fd, pid_t *pid_r, struct err *err)
+static int spawn_child(struct master_service *s, unsigned share, int status_fd, pid_t *pid_r, struct err *err)
 {
     struct arena arena = ARENA_INIT;
     int *fds = ARENA_ARRAY(&arena, int, s->listener_count + 2);
@@ -86,7 +101,7 @@ static int spawn_child(struct master_service *s, int status_fd, pid_t *pid_r, st
     struct sys_spawn how = {
         .path = s->path,
         .argv = make_argv(s, &arena),
-        .envp = make_environment(s, &arena),
+        .envp = make_environment(s, share, &arena),
         .fds = fds,
         .fd_count = (unsigned)s->listener_count + 2,
         .first_fd = 3,
@@ -107,7 +122,8 @@ void master_spawn(struct master_service *s)
         master_service_pause(s, KILLED_PAUSE_SECONDS);
         return;
     }
-    int rc = spawn_child(s, channel[1], &pid, &err);
+    unsigned share = session_share(s);
+    int rc = spawn_child(s, share, channel[1], &pid, &err);
     close(channel[1]);
     if (rc < 0) {
         close(channel[0]);
@@ -122,7 +138,7 @@ void master_spawn(struct master_service *s)
     c->pid = pid;
     c->path = mem_strdup(s->path);
     c->status_fd = channel[0];
-    c->limit = s->session_limit;
+    c->limit = share;
     c->started = clock_ms();
     list_append(&s->master->children, &c->link);
     s->running++;

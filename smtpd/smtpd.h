@@ -60,6 +60,7 @@ struct smtpd_transaction {
     struct submit *submit;
     struct smtpd_content content;
     int64_t content_bytes;  // stored so far, LF line ends counted as CR LF
+    int64_t bdat_bytes;     // announced by the BDATs so far
     bool has_bdat;          // a BDAT was accepted: only BDAT may follow
     bool is_bad;            // an earlier chunk failed: the rest is discarded
     struct submit_result failure; // why, when is_bad

@@ -61,7 +61,7 @@ static bool is_chunk_welcome(struct smtpd_session *s, int64_t size, bool is_last
     return true;
 }
 
-static void finish_message(struct smtpd_session *s, int64_t size) CO
+static void finish_message(struct smtpd_session *s) CO
 {
     struct submit_result result;
     struct buf tail = BUF_INIT;
@@ -72,7 +72,7 @@ static void finish_message(struct smtpd_session *s, int64_t size) CO
     smtpd_store_finish(s, &result);
     if (result.code == 250) {
         s->errors = s->junk = 0;
-        smtpd_reply(s, "250 2.0.0 Ok: %lld bytes queued as %s", (long long)size, result.queue_id);
+        smtpd_reply(s, "250 2.0.0 Ok: %lld bytes queued as %s", (long long)s->transaction.bdat_bytes, result.queue_id);
     } else {
         smtpd_reply(s, "%d %s %s", result.code, result.status, result.reason);
     }
@@ -101,6 +101,7 @@ void smtpd_bdat(struct smtpd_session *s, struct str arguments)
         (void)smtpd_store_begin(s);
     }
     t->has_bdat = true;
+    t->bdat_bytes += size;
     if (!read_chunk(s, size))
         return;
     if (was_bad)
@@ -108,7 +109,7 @@ void smtpd_bdat(struct smtpd_session *s, struct str arguments)
     else if (t->is_bad)
         smtpd_reply(s, "%d %s %s", t->failure.code, t->failure.status, t->failure.reason);
     else if (is_last)
-        finish_message(s, size);
+        finish_message(s);
     else
         smtpd_reply(s, "250 2.0.0 Ok: %lld bytes", (long long)size);
     if (t->is_bad && is_last)

@@ -14,20 +14,29 @@ void smtpd_transaction_reset(struct smtpd_session *s)
     arena_reset(&s->transaction_arena);
 }
 
+// The stream has failed, so this goes past it: once, if the socket takes it.
+static void say_timeout(struct smtpd_session *s)
+{
+    struct buf reply = BUF_INIT;
+    buf_addf(&reply, "421 4.4.2 " STR_FMT " Error: timeout exceeded\r\n", STR_ARG(s->settings->myhostname));
+    (void)!send(stream_fd(s->stream), buf_cstr(&reply), reply.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_release(&reply);
+}
+
 void smtpd_lost(struct smtpd_session *s, const struct err *err)
 {
     struct buf bytes = BUF_INIT;
     if (s->is_closing)
         return;
-    s->is_closing = true;
+    s->is_closing = s->command_failed = true;
     if (s->transaction.submit != NULL || s->transaction.has_bdat)
         buf_addf(&bytes, " (%lld bytes)", (long long)s->transaction.content_bytes);
     if (strcmp(s->stage, "END-OF-MESSAGE") != 0 || err->kind == ERR_TIMEOUT)
         log_info(STR_FMT ": %s after %s%s from " STR_FMT, STR_ARG(s->transaction.id_for_log),
                  err->kind == ERR_TIMEOUT ? "timeout" : "lost connection", s->stage, buf_cstr(&bytes), STR_ARG(s->client_log));
-    if (err->kind == ERR_TIMEOUT)
-        smtpd_reply(s, "421 4.4.2 " STR_FMT " Error: timeout exceeded", STR_ARG(s->settings->myhostname));
     buf_release(&bytes);
+    if (err->kind == ERR_TIMEOUT)
+        say_timeout(s);
 }
 
 static void do_quit(struct smtpd_session *s, struct str arguments)
@@ -43,6 +52,10 @@ static void do_noop(struct smtpd_session *s, struct str arguments)
 
 static void do_rset(struct smtpd_session *s, struct str arguments)
 {
+    if (arguments.len > 0) {
+        smtpd_reply(s, "501 5.5.4 Syntax: RSET");
+        return;
+    }
     smtpd_transaction_reset(s);
     smtpd_reply(s, "250 2.0.0 Ok");
 }
@@ -126,7 +139,8 @@ static bool is_forbidden(struct smtpd_session *s, struct str line)
 // Data sent before our reply by a client that may not know it: a proxy, a spammer, a smuggler.
 static bool has_jumped_the_gun(struct smtpd_session *s, bool ends_group)
 {
-    if (!s->settings->smtpd_forbid_unauth_pipelining || s->verb == SMTP_BDAT || stream_buffered(s->stream) == 0)
+    if (!s->settings->smtpd_forbid_unauth_pipelining || s->is_standalone || s->verb == SMTP_BDAT ||
+        stream_buffered(s->stream) == 0)
         return false; // a BDAT chunk follows its command at once (RFC 3030 2)
     bool may_pipeline = strcmp(s->protocol, "ESMTP") == 0 && (s->daemon->ehlo_keywords & SMTPD_EHLO_PIPELINING);
     if (may_pipeline && (!ends_group || s->verb == SMTP_NOOP || s->verb == SMTP_VRFY || s->verb == SMTP_QUIT || s->verb == SMTP_HELP))
