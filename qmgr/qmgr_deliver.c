@@ -225,7 +225,7 @@ static void agent_main(void *arg)
         converse(a);
     } else if (!qmgr_is_ending(t->qmgr) &&
                list_is_empty(&t->agents)) { // while others work, this one may just be waiting for a process
-        qmgr_transport_failed(t, err.text, is_unknown);
+        qmgr_transport_failed(t, err.errnum ? strerror(err.errnum) : err.text, is_unknown);
     }
     buf_release(&path);
     agent_unref(a);

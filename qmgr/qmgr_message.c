@@ -176,6 +176,8 @@ static struct qmgr_destination *route_recipient(struct qmgr_message *m, struct a
     struct qmgr *q = m->qmgr;
     struct err err = ERR_INIT;
     struct route_result where;
+    if (m->is_forced_to_expire)
+        return explained(q, "retry", STR("4.7.0 message is administratively expired"));
     if (m->filter.len)
         return filtered(m, rcpt);
     if (route_resolve(q->route, m->request.sender, rcpt->address, arena, &where, &err) < 0) {

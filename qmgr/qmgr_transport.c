@@ -127,10 +127,8 @@ void qmgr_transport_failed(struct qmgr_transport *t, const char *reason, bool at
         t->dead_until = clock_ms() + RETRY_MS; // not given up yet: the mail waits
         return;
     }
-    int64_t pause = t->qmgr->settings->transport_retry_time;
-    log_warn("%s; mail for transport " STR_FMT " is deferred for %lld seconds", reason, STR_ARG(t->name),
-             (long long)pause);
-    t->dead_until = clock_deadline(pause);
+    log_warn("connect to transport private/" STR_FMT ": %s", STR_ARG(t->name), reason);
+    t->dead_until = clock_deadline(t->qmgr->settings->transport_retry_time);
     t->is_given_up = true;
     qmgr_transport_defer_all(t);
 }

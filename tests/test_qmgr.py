@@ -68,7 +68,7 @@ def test_transport_that_does_not_exist(discarding):
     system = discarding("odd.example nosuch:\n")
     put_queue_file(system, "incoming", queue_file_bytes("joe@a.example", ["x@odd.example", "y@b.example"]))
     system.start()
-    system.log.wait_for(r"warning: connect to private/nosuch: No such file or directory")
+    system.log.wait_for(r"warning: connect to transport private/nosuch: No such file or directory")
     system.log.wait_for(r"to=<x@odd.example>, relay=none, .*dsn=4\.3\.0, status=deferred \(mail transport unavailable\)")
     assert system.log.find(r"to=<y@b.example>.*status=sent")
 
@@ -109,7 +109,8 @@ def test_forced_expiry(discarding, sink):
     queue_id = put_queue_file(system, "deferred", queue_file_bytes("joe@a.example", ["y@later.example"]), mode=0o710)
     system.start()
     (bounce,) = back.wait(1, instance=system)
-    assert "Action: failed" in bounce.text and "not now" in bounce.text
+    assert "Action: failed" in bounce.text and "Status: 4.7.0" in bounce.text
+    system.log.wait_for(rf"{queue_id}: to=<y@later.example>.*status=deferred \(message is administratively expired\)$")
     system.log.wait_for(rf"{queue_id}: from=<joe@a.example>, status=force-expired, returned to sender$")
     system.wait_queue_empty()
 

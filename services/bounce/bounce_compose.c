@@ -145,7 +145,7 @@ static void add_original_recipient(struct buf *b, const struct bounce_entry *e)
 {
     if (e->dsn_orcpt.len) {
         buf_addf(b, "Original-Recipient: " STR_FMT "\n", STR_ARG(e->dsn_orcpt));
-    } else if (e->original_recipient.len) {
+    } else if (e->original_recipient.len && !str_is_nocase(e->original_recipient, e->recipient)) {
         buf_addf(b, "Original-Recipient: %s; ", address_type(e->original_recipient));
         address_add_external(b, e->original_recipient);
         buf_add_char(b, '\n');
