@@ -70,7 +70,7 @@ def _instances(node, folder, flavour):
 
     def make(start=True, name=None, **options):
         number = len(made) + 1
-        one = Instance(folder / (name or f"i{number}"), flavour=flavour, **options)
+        one = Instance(folder / (name or f"i{number}"), **{"flavour": flavour, **options})
         made.append(one)
         return one.start() if start else one
 

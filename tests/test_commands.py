@@ -2,12 +2,13 @@
 """The administrator's commands: postfix, postconf, postmap, postlog, postlock, postkick."""
 import os
 import re
+import shutil
 import subprocess
 import time
 
 import pytest
 
-from harness import is_listening, smtp_send, wait_until
+from harness import dromos_flavour, is_listening, smtp_send, wait_until
 
 pytestmark = pytest.mark.dromos  # an unpacked Debian package lacks the installed files that its scripts want
 
@@ -196,8 +197,11 @@ def test_queue_listing_while_down(instance, sink):
 
 
 @pytest.mark.root
-def test_set_permissions(stopped):
-    system = stopped
+def test_set_permissions(instance, flavour, workdir):
+    """On a copy of the programs: the build's own must not become set-gid, as they would refuse other configurations."""
+    copy = workdir / "bin"
+    shutil.copytree(flavour.command_directory, copy, symlinks=True)
+    system = instance(start=False, flavour=dromos_flavour(copy))
     os.chmod(system.queue_directory / "maildrop", 0o700)
     os.chmod(system.queue_directory / "public", 0o700)
     result = system.run("postfix", "set-permissions", check=False)
@@ -205,3 +209,6 @@ def test_set_permissions(stopped):
     maildrop = (system.queue_directory / "maildrop").stat()
     assert maildrop.st_mode & 0o777 == 0o730 and maildrop.st_gid == system.accounts.drop_gid
     assert (system.queue_directory / "public").stat().st_mode & 0o777 == 0o710
+    for name in ("postdrop", "postqueue"):
+        program = (copy / name).stat()
+        assert program.st_mode & 0o7777 == 0o2755 and program.st_gid == system.accounts.drop_gid
