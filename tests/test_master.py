@@ -145,8 +145,7 @@ def test_reload_keeps_sessions_and_starts_new_processes(probes):
     assert peer.say("still here") == "still here"
     wait_until(lambda: p.inet().pid != peer.pid, 10, "a session in a new process")
     peer.close()
-    wait_until(lambda: not os.path.exists(f"/proc/{peer.pid}") or
-               " Z " in open(f"/proc/{peer.pid}/stat").read(), 10, "end of the old process")
+    wait_until(lambda: ended(peer.pid), 10, "the end of the old process")
 
 
 def test_sessions_are_limited_spread_and_the_limit_is_logged(probes):
@@ -203,6 +202,82 @@ def test_a_program_that_cannot_start_is_throttled_and_the_rest_goes_on(probes):
     assert p.log.count("smtpd: bad command startup") == 1
     (p.instance.config_directory / "broken").unlink()
     assert Peer(sock).program == "smtpd"
+
+
+def ended(pid):
+    """Gone, or waiting to be reaped by whoever inherits orphans."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return ") Z " in stat.read()
+    except FileNotFoundError:
+        return True
+
+
+def test_idle_and_used_up_processes_end_by_themselves(probes):
+    p = probes(main={"max_idle": "1s", "max_use": "2", "smtpd_sessions_per_process": "1"})
+    first = p.inet()
+    first.close()
+    second = p.inet()
+    assert second.pid == first.pid
+    second.close()  # the second use is the last
+    wait_until(lambda: ended(first.pid), 10, "the end of the used-up process")
+    third = p.inet()
+    assert third.pid != first.pid
+    third.close()
+    wait_until(lambda: ended(third.pid), 10, "the end of the idle process")
+    assert p.inet().pid != third.pid
+    assert p.log.count("warning: process") == 0
+
+
+def test_a_process_whose_loop_stands_still_is_ended(probes):
+    p = probes(main={"daemon_timeout": "2s"})
+    peer = p.inet()
+    peer.file.write(b"hang\n")
+    p.log.wait_for(r"warning: process .*smtpd pid \d+ killed by signal 14")
+    assert p.inet().pid != peer.pid
+
+
+def test_descriptors_are_passed_to_pass_services(probes):
+    p = probes()
+    p.instance.rows.append("handed pass - - n - - smtpd")
+    p.instance.write()
+    p.reload()
+    ours, theirs = socket.socketpair()
+    field = b"\x04verb" + (4).to_bytes(4, "little") + b"pass"
+    frame = b"\xd7\x81" + (1).to_bytes(2, "little") + len(field).to_bytes(4, "little") + bytes(4) + field
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(p.instance.queue_directory / "private" / "handed"))
+        socket.send_fds(sock, [frame], [theirs.fileno()])
+        theirs.close()
+        assert Peer(ours).service == "handed"
+
+
+def test_triggers_through_a_fifo(probes):
+    p = probes()
+    p.postfix("stop")
+    p.instance.standard_rows = ROWS.replace("qmgr   unix", "qmgr   fifo")
+    p.instance.write()
+    mark = p.log.mark()
+    p.postfix("start")
+    p.log.wait_for(r"qmgr\[\d+\]: trigger W", start=mark)
+    p.instance.run("postkick", "public", "qmgr", "F")
+    p.log.wait_for(r"qmgr\[\d+\]: trigger F", start=mark)
+
+
+def test_the_service_manager_is_told(probes, workdir):
+    p = probes()
+    p.postfix("stop")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(workdir / "notify"))
+        manager.settimeout(10)
+        p.instance.environment["NOTIFY_SOCKET"] = str(workdir / "notify")
+        p.postfix("start")
+        assert manager.recv(200) == b"READY=1"
+        p.postfix("reload")
+        assert manager.recv(200).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.recv(200) == b"READY=1"
+        p.postfix("stop")
+        assert manager.recv(200) == b"STOPPING=1"
 
 
 def test_only_one_master_and_states_are_told(probes):

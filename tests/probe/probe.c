@@ -2,7 +2,7 @@
 // probe.c: a daemon for the tests of master and of the service skeleton; what it is depends on the name it is started by.
 //
 // It greets with what it knows about itself, then obeys lines: "echo" comes back, "quit" ends the session, "abort" and
-// "exit" end the process, "jail" tells what the kernel refuses.
+// "exit" end the process, "hang" stops its loop, "jail" tells what the kernel refuses.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -33,6 +33,8 @@ static bool obey(struct str line, struct buf *out)
         abort();
     if (str_is(line, STR("exit")))
         exit(3);
+    if (str_is(line, STR("hang")))
+        sleep(60); // the loop stands still
     if (str_is(line, STR("jail")))
         tell_jail(out);
     else
