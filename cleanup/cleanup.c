@@ -36,7 +36,7 @@ static int open_queue(struct cleanup *d, struct err *err)
     return 0;
 }
 
-static void open_tables(struct cleanup *d)
+static int open_tables(struct cleanup *d, struct err *err)
 {
     const struct settings *s = d->settings;
     d->canonical = table_list_open(s->canonical_maps, TABLE_FOLD_KEYS);
@@ -45,6 +45,10 @@ static void open_tables(struct cleanup *d)
     d->virtual_alias = table_list_open(s->virtual_alias_maps, TABLE_FOLD_KEYS);
     d->sender_bcc = table_list_open(s->sender_bcc_maps, TABLE_FOLD_KEYS);
     d->recipient_bcc = table_list_open(s->recipient_bcc_maps, TABLE_FOLD_KEYS);
+    if (s->masquerade_exceptions.len == 0)
+        return 0;
+    d->masquerade_exceptions = match_list_open(s->masquerade_exceptions, 0, err);
+    return d->masquerade_exceptions != NULL ? 0 : -1;
 }
 
 static int cleanup_init(struct service_context *ctx, struct err *err)
@@ -56,9 +60,8 @@ static int cleanup_init(struct service_context *ctx, struct err *err)
     d->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
     buf_addf(&d->queue_manager_path, "public/" STR_FMT, STR_ARG(s->queue_service_name));
     d->route = route_open(s, err);
-    if (d->route == NULL)
+    if (d->route == NULL || open_tables(d, err) < 0)
         return -1;
-    open_tables(d);
     co_jobs_set_threads(SYNC_THREADS);
     return open_queue(d, err);
 }
@@ -74,6 +77,8 @@ static void cleanup_deinit(struct service_context *ctx)
     table_list_close(d->virtual_alias);
     table_list_close(d->sender_bcc);
     table_list_close(d->recipient_bcc);
+    if (d->masquerade_exceptions != NULL)
+        match_list_close(d->masquerade_exceptions);
     route_close(d->route);
     close(d->incoming_dirfd);
     close(d->queue_dirfd);
@@ -88,6 +93,7 @@ int main(int argc, char **argv)
         .init = cleanup_init,
         .serve = cleanup_serve,
         .deinit = cleanup_deinit,
+        .outdated = table_outdated,
     };
     return service_main(&service, argc, argv);
 }

@@ -24,6 +24,7 @@ struct cleanup { // the daemon
     const struct settings *settings;
     struct route *route;
     struct table_list *canonical, *sender_canonical, *recipient_canonical, *virtual_alias, *sender_bcc, *recipient_bcc;
+    struct match_list *masquerade_exceptions; // NULL: none
     struct queue_layout layout;
     int queue_dirfd;
     int incoming_dirfd;   // synced too where a file's fsync does not commit its name
@@ -116,6 +117,9 @@ struct str cleanup_map_sender(struct cleanup_message *m, struct str sender) CO;
 // An address in a header after rewriting and canonical mapping; the address itself when nothing applies.
 struct str cleanup_map_header_address(struct cleanup_message *m, struct str address, bool is_recipient) CO;
 void cleanup_remember(struct cleanup_message *m, struct cleanup_recipients *list, const struct submit_recipient *r);
+
+// cleanup_masquerade.c: masquerade_domains; the address itself when nothing applies
+struct str cleanup_masquerade(struct cleanup_message *m, struct str address) CO;
 
 // cleanup_body.c and cleanup_headers.c
 void cleanup_begin_content(struct cleanup_message *m) CO;

@@ -39,7 +39,8 @@ static struct str map_once(struct cleanup_message *m, struct table_list *maps, c
     return mapped;
 }
 
-// Class of the address ("header_sender" …) against each map's list of classes; the specific map comes first.
+// Canonical maps, then masquerading. Class of the address ("header_sender" …) against each map's list of classes; the
+// specific map comes first.
 static struct str map_canonical(struct cleanup_message *m, struct str address, const char *class_name,
                                 bool is_recipient) CO
 {
@@ -50,6 +51,9 @@ static struct str map_canonical(struct cleanup_message *m, struct str address, c
         address = map_once(m, m->daemon->sender_canonical, "sender_canonical_maps", address);
     if (has_class(s->canonical_classes, class_name))
         address = map_once(m, m->daemon->canonical, "canonical_maps", address);
+    if (m->daemon->settings->masquerade_domains.len > 0 &&
+        has_class(m->daemon->settings->masquerade_classes, class_name))
+        address = cleanup_masquerade(m, address);
     return address;
 }
 
