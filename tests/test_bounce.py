@@ -8,6 +8,8 @@ import pytest
 
 from harness import free_port, make_message, smtp_send, wait_until
 
+pytestmark = pytest.mark.sanitize
+
 
 @pytest.fixture
 def reporting(instance, sink):

@@ -10,6 +10,8 @@ import pytest
 
 from harness import free_port, smtp_send, wait_until
 
+pytestmark = pytest.mark.sanitize
+
 TO = "user@far.example"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from harness import make_message, smtp_send
 
+pytestmark = pytest.mark.sanitize
+
 
 @pytest.fixture
 def system(instance, virtual, workdir):

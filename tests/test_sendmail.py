@@ -9,6 +9,8 @@ import pytest
 
 from harness import wait_until
 
+pytestmark = pytest.mark.sanitize
+
 TO = "user@far.example"
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from harness import Dialogue, make_message, smtp_send, wait_until
 
+pytestmark = pytest.mark.sanitize
+
 ALICE = "alice@virt.example"
 
 
