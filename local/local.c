@@ -54,20 +54,10 @@ static int local_init(struct service_context *ctx, struct err *err)
     return 0;
 }
 
-static void deliver(struct service_context *ctx, struct delivery *d)
-{
-    co_assert_running();
-    local_deliver(ctx, d);
-    if (table_needs_restart()) {
-        log_info("table %s has changed -- restarting", table_changed_name());
-        service_retire(ctx);
-    }
-}
-
 static void local_serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
-    delivery_serve(ctx, client, 1, deliver);
+    delivery_serve(ctx, client, 1, local_deliver);
 }
 
 static void local_deinit(struct service_context *ctx)
@@ -96,6 +86,7 @@ int main(int argc, char **argv)
         .init = local_init,
         .serve = local_serve,
         .deinit = local_deinit,
+        .outdated = table_outdated,
     };
     return service_main(&service, argc, argv);
 }

@@ -74,6 +74,7 @@ int main(int argc, char **argv)
         .init = smtp_init,
         .serve = smtp_serve,
         .deinit = smtp_deinit,
+        .outdated = table_outdated,
     };
 
     return service_main(&service, argc, argv);

@@ -91,6 +91,7 @@ int main(int argc, char **argv)
         .init = smtpd_init,
         .serve = smtpd_serve,
         .deinit = smtpd_deinit,
+        .outdated = table_outdated,
     };
     return service_main(&service, argc, argv);
 }

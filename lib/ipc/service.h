@@ -62,6 +62,9 @@ struct service {
     // Called when retiring begins (reload, stop); may be NULL. The process ends when no session is left and
     // service_hold_count is zero.
     void (*retire)(struct service_context *ctx);
+    // Asked between sessions and requests: the name of a table that has changed out of this process's reach, or NULL
+    // (table_outdated). The process then retires, and its successor reads the table anew. May be NULL.
+    const char *(*outdated)(void);
 };
 
 int service_main(const struct service *service, int argc, char **argv); // returns main's status

@@ -54,6 +54,17 @@ static void session_begin(struct service_run *run, unsigned weight)
     service_report(run, false);
 }
 
+static void retire_if_outdated(struct service_run *run)
+{
+    const char *table = NULL;
+    if (!run->ctx.is_retiring && run->service->outdated != NULL)
+        table = run->service->outdated();
+    if (table == NULL)
+        return;
+    log_info("table %s has changed -- restarting", table);
+    service_retire(&run->ctx);
+}
+
 static void session_end(struct service_run *run, unsigned weight)
 {
     run->sessions--;
@@ -63,6 +74,7 @@ static void session_end(struct service_run *run, unsigned weight)
     co_event_broadcast(&run->room);
     if (run->use_limit > 0 && run->used >= run->use_limit)
         service_retire(&run->ctx);
+    retire_if_outdated(run);
     service_end_if_done(run);
 }
 
@@ -277,6 +289,7 @@ int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_vie
                  struct err *err)
 {
     struct service_run *run = container_of(ctx, struct service_run, ctx);
+    retire_if_outdated(run);
     if (ctx->is_retiring && !ipc_has_input(c))
         return 0;
     struct idle_wait wait = {.fd = ipc_conn_fd(c)};

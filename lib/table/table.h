@@ -44,11 +44,11 @@ int table_next(struct table *t, size_t *cursor, struct str *key_r, struct str *v
 // The owner of the file behind a table: the user whose rights its commands get. 1: *uid_r; 0: built into the configuration, as
 // trusted as main.cf (static, inline, unix …); -1: unknown.
 int table_owner(const struct table *t, uid_t *uid_r);
-// A source has changed and cannot be opened again from inside the jail, or a file named in a match list has changed. The service
-// then ends itself between two sessions and is started afresh: if (table_needs_restart()) { log_info("table %s has changed --
-// restarting", table_changed_name()); service_retire(ctx); }. Cheap: at most one stat a second for each match-list file.
+// A source has changed and cannot be opened again from inside the jail, or a file named in a match list has changed. The
+// service then ends itself between two sessions and is started afresh: daemons set `.outdated = table_outdated` in their
+// struct service. Cheap: at most one stat a second for each match-list file.
 bool table_needs_restart(void);
-const char *table_changed_name(void); // "" when nothing has changed
+const char *table_outdated(void); // the name of what has changed, or NULL
 
 // An ordered list of tables: the first hit wins, an error in one ends the search.
 struct table_list;

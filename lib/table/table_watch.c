@@ -115,7 +115,7 @@ bool table_needs_restart(void)
     return false;
 }
 
-const char *table_changed_name(void)
+const char *table_outdated(void)
 {
-    return process.changed_name ? process.changed_name : "";
+    return table_needs_restart() ? process.changed_name : NULL;
 }

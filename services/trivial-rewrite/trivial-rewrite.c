@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // trivial-rewrite.c: answers rewriting and resolution questions by socket, for those who have no tables of their own.
 //
-// Requests: "rewrite" (context local|remote, address) gives address; "resolve" (sender, address) gives class, transport, nexthop,
-// recipient, routed. A failed table is answered with "error". Trust: requests come from our daemons and are still checked.
+// Requests: "rewrite" (context local|remote, address) gives address; "resolve" (sender, address) gives class,
+// transport, nexthop, recipient, routed. A failed table is answered with "error". Trust: requests come from our daemons
+// and are still checked.
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
 #include "lib/mail/address.h"
@@ -19,17 +20,24 @@ static int rewrite_init(struct service_context *ctx, struct err *err)
 static const char *class_name(enum route_class class)
 {
     switch (class) {
-    case ROUTE_LOCAL: return "local";
-    case ROUTE_VIRTUAL_ALIAS: return "virtual_alias";
-    case ROUTE_VIRTUAL_MAILBOX: return "virtual_mailbox";
-    case ROUTE_RELAY: return "relay";
-    case ROUTE_DEFAULT: return "default";
-    case ROUTE_ERROR: break;
+    case ROUTE_LOCAL:
+        return "local";
+    case ROUTE_VIRTUAL_ALIAS:
+        return "virtual_alias";
+    case ROUTE_VIRTUAL_MAILBOX:
+        return "virtual_mailbox";
+    case ROUTE_RELAY:
+        return "relay";
+    case ROUTE_DEFAULT:
+        return "default";
+    case ROUTE_ERROR:
+        break;
     }
     return "error";
 }
 
-static int answer_rewrite(struct route *route, const struct ipc_view *v, struct arena *arena, struct ipc_msg *m, struct err *err) CO
+static int answer_rewrite(struct route *route, const struct ipc_view *v, struct arena *arena, struct ipc_msg *m,
+                          struct err *err) CO
 {
     struct str address = ipc_str_or(v, "address", STR("")), result;
     bool is_local = str_is(ipc_str_or(v, "context", STR("local")), STR("local"));
@@ -43,7 +51,8 @@ static int answer_rewrite(struct route *route, const struct ipc_view *v, struct 
     return ipc_end(m);
 }
 
-static int answer_resolve(struct route *route, const struct ipc_view *v, struct arena *arena, struct ipc_msg *m, struct err *err) CO
+static int answer_resolve(struct route *route, const struct ipc_view *v, struct arena *arena, struct ipc_msg *m,
+                          struct err *err) CO
 {
     struct str sender = ipc_str_or(v, "sender", STR("")), address = ipc_str_or(v, "address", STR(""));
     struct route_result result;
@@ -94,10 +103,6 @@ static void rewrite_serve(struct service_context *ctx, struct service_client *cl
         answer(ctx->state, &view, &m);
         if (ipc_send(conn, &m, clock_deadline(SEND_SECONDS), &err) < 0)
             break;
-        if (table_needs_restart()) {
-            log_info("table %s has changed -- restarting", table_changed_name());
-            service_retire(ctx);
-        }
     }
     ipc_msg_release(&m);
     ipc_conn_free(conn);
@@ -115,6 +120,7 @@ int main(int argc, char **argv)
         .init = rewrite_init,
         .serve = rewrite_serve,
         .deinit = rewrite_deinit,
+        .outdated = table_outdated,
     };
     return service_main(&service, argc, argv);
 }

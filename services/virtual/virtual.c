@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 // virtual.c: delivers to mailboxes below virtual_mailbox_base, by tables alone: no accounts, no aliases, no commands.
 //
-// Trust: runs as root and acts as the mailbox's owner, or as its own user when started rootless. One delivery at a time.
-#include "lib/base/log.h"
+// Trust: runs as root and acts as the mailbox's owner, or as its own user when started rootless. One delivery at a
+// time.
 #include "services/virtual/virtual.h"
+#include "lib/base/log.h"
 
 static int virtual_init(struct service_context *ctx, struct err *err)
 {
@@ -13,7 +14,8 @@ static int virtual_init(struct service_context *ctx, struct err *err)
     ctx->state = v;
     v->settings = set;
     if (set->virtual_mailbox_limit > 0 && set->virtual_mailbox_limit < set->message_size_limit)
-        return err_set(err, ERR_PERMANENT, "main.cf configuration error: virtual_mailbox_limit is smaller than message_size_limit");
+        return err_set(err, ERR_PERMANENT,
+                       "main.cf configuration error: virtual_mailbox_limit is smaller than message_size_limit");
     v->mailbox_maps = table_list_open(set->virtual_mailbox_maps, 0);
     v->uid_maps = table_list_open(set->virtual_uid_maps, 0);
     v->gid_maps = table_list_open(set->virtual_gid_maps, 0);
@@ -27,17 +29,15 @@ static void deliver(struct service_context *ctx, struct delivery *d)
 
     co_assert_running();
     if (mailbox_content_load(&content, d->fd, d->request.data_offset, &err) < 0) {
-        delivery_settle_all(d, &(struct delivery_report){.status = DELIVERY_DEFERRED, .dsn = STR("4.3.0"), .relay = STR("virtual"),
+        delivery_settle_all(d, &(struct delivery_report){.status = DELIVERY_DEFERRED,
+                                                         .dsn = STR("4.3.0"),
+                                                         .relay = STR("virtual"),
                                                          .text = arena_str(d->arena, str_from(err.text))});
         return;
     }
     for (size_t i = 0; i < d->request.recipient_count; i++)
         virtual_deliver_recipient(ctx->state, d, i, &content);
     mailbox_content_release(&content);
-    if (table_needs_restart()) {
-        log_info("table %s has changed -- restarting", table_changed_name());
-        service_retire(ctx);
-    }
 }
 
 static void virtual_serve(struct service_context *ctx, struct service_client *client)
@@ -67,6 +67,7 @@ int main(int argc, char **argv)
         .init = virtual_init,
         .serve = virtual_serve,
         .deinit = virtual_deinit,
+        .outdated = table_outdated,
     };
     return service_main(&service, argc, argv);
 }
