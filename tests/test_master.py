@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Master and the service skeleton, with a daemon made for the purpose under the names of real ones."""
+import ctypes
 import os
 import shutil
 import signal
@@ -118,6 +119,24 @@ def test_a_service_starts_when_a_client_comes_and_has_no_root(probes):
     assert peer.facts["uid"] != 0
     assert "exec refused" in peer.say("jail")
     assert p.unix("private/smtp").facts["limit"] > 1
+
+
+def has_landlock():
+    return ctypes.CDLL(None).syscall(444, None, 0, 1) >= 2
+
+
+@pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
+def test_what_talks_to_the_network_reaches_its_own_files_only(probes, workdir):
+    for name in ("tables", "private"):
+        (workdir / name).mkdir()
+        os.chmod(workdir / name, 0o755)
+        (workdir / name / "file").write_text("x\n")
+    p = probes(main={"virtual_alias_maps": f"hash:{workdir}/tables/aliases"})
+    peer = p.inet()
+    assert peer.say(f"open {workdir}/tables/file") == "opened"
+    assert peer.say(f"open {p.instance.config_directory}/main.cf") == "opened"
+    assert peer.say(f"open {workdir}/private/file") == "Permission denied"
+    assert peer.say("open /tmp") == "Permission denied"
 
 
 def test_the_queue_manager_is_woken_at_once_and_by_postkick(probes):

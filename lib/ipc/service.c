@@ -87,23 +87,6 @@ static unsigned session_limit(const struct service *service)
 
 // ---- Privileges
 
-static void enter_jail(const struct service *service)
-{
-    struct settings *s = &run.settings;
-    unsigned flags = service->flags & SERVICE_NETWORK ? JAIL_NETWORK : 0;
-    if (service->flags & SERVICE_WRITES_QUEUE)
-        flags |= JAIL_WRITE_FILES;
-    bool is_confined = run.is_confined; // paths now start at the queue directory
-    const char *everything[] = {"/", NULL};
-    const char *network[] = {"/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys/devices/system/cpu",
-                             s->config_directory.ptr, s->queue_directory.ptr, s->data_directory.ptr, NULL};
-    const char *own[] = {s->data_directory.ptr, "/dev/null", flags & JAIL_WRITE_FILES ? s->queue_directory.ptr : NULL, NULL};
-    const char *const *read_dirs = flags & JAIL_NETWORK && !is_confined ? network : everything;
-    const char *const *write_dirs = is_confined ? everything : own;
-    if (sys_jail(flags, read_dirs, write_dirs, &run.err) < 0)
-        die("cannot enter the jail: %s", run.err.text);
-}
-
 static void drop_privileges(const struct service *service)
 {
     struct sys_user owner;
@@ -267,7 +250,7 @@ int service_main(const struct service *service, int argc, char **argv)
     drop_privileges(service);
     sys_no_core();
     if (!(service->flags & SERVICE_KEEPS_ROOT) && !run.options.is_standalone)
-        enter_jail(service);
+        service_enter_jail(&run);
     begin_serving(service);
     co_loop_run(END_GRACE_MS);
     if (service->deinit != NULL)

@@ -2,7 +2,7 @@
 // probe.c: a daemon for the tests of master and of the service skeleton; what it is depends on the name it is started by.
 //
 // It greets with what it knows about itself, then obeys lines: "echo" comes back, "quit" ends the session, "abort" and
-// "exit" end the process, "hang" stops its loop, "jail" tells what the kernel refuses.
+// "exit" end the process, "hang" stops its loop, "jail" and "open PATH" tell what the kernel refuses.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,9 +17,16 @@ enum { LINE_BYTES = 200 };
 static void tell_jail(struct buf *out)
 {
     char *argv[] = {NULL};
-    int file = open("/etc/hostname", O_RDONLY);
     int ran = execv("/bin/true", argv);
-    buf_addf(out, "open %s exec %s\n", file >= 0 ? "yes" : "no", ran < 0 && errno == EPERM ? "refused" : "possible");
+    buf_addf(out, "exec %s\n", ran < 0 && errno == EPERM ? "refused" : "possible");
+}
+
+static void tell_open(struct str path, struct buf *out)
+{
+    char *name = mem_dup_str(path);
+    int file = open(name, O_RDONLY);
+    buf_addf(out, "%s\n", file >= 0 ? "opened" : strerror(errno));
+    mem_free(name);
     if (file >= 0)
         close(file);
 }
@@ -35,7 +42,9 @@ static bool obey(struct str line, struct buf *out)
         exit(3);
     if (str_is(line, STR("hang")))
         sleep(60); // the loop stands still
-    if (str_is(line, STR("jail")))
+    if (str_starts(line, STR("open ")))
+        tell_open(str_slice(line, 5, line.len), out);
+    else if (str_is(line, STR("jail")))
         tell_jail(out);
     else
         buf_addf(out, STR_FMT "\n", STR_ARG(line));
