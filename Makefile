@@ -64,17 +64,6 @@ $(BUILD)/unit/$(notdir $(basename $(1))): $(call obj,$(1)) $(LIB)
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_rule,$(t))))
 
-# Fuzz targets are built by clang in a build directory of their own: make fuzz-bins
-define fuzz_rule
-$(BUILD)/fuzz/$(notdir $(basename $(1))): $(call obj,$(1)) $(LIB)
-	@mkdir -p $$(@D)
-	@$$(CC) $$(ALL_LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(LIBS)
-endef
-$(foreach f,$(FUZZERS),$(eval $(call fuzz_rule,$(f))))
-fuzz-link: $(foreach f,$(FUZZERS),$(BUILD)/fuzz/$(notdir $(basename $(f))))
-fuzz-bins:
-	@$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang OPT=-O1 SAN='-fsanitize=fuzzer-no-link,address,undefined' fuzz-link
-
 UNIT_BINS := $(foreach t,$(UNIT_TESTS),$(BUILD)/unit/$(notdir $(basename $(t))))
 
 programs: $(addprefix $(BUILD)/bin/,$(PROGRAMS))
@@ -91,4 +80,4 @@ include bench/module.mk
 clean:
 	rm -rf build build-*
 
-.PHONY: all programs unit-bins fuzz-link fuzz-bins clean
+.PHONY: all programs unit-bins clean
