@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postmap.h: what postmap and postalias share: options, building, querying. The two differ in the grammar of the source.
+// postmap.h: what postmap and postalias share: options, building, querying. The two differ in the grammar of the
+// source.
 #ifndef DROMOS_COMMANDS_POSTMAP_H
 #define DROMOS_COMMANDS_POSTMAP_H
 
@@ -24,7 +25,7 @@ struct postmap {
     char **tables;          // "type:name" or "name"; ends with NULL
 };
 
-void postmap_options(struct postmap *p, int argc, char **argv); // dies with the usage text
+void postmap_options(struct postmap *p, int argc, char **argv);               // dies with the usage text
 struct buf postmap_table_name(const struct postmap *p, const char *argument); // with the default type
 int postmap_main(struct postmap *p, int argc, char **argv);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postmap_build.c: creating a table from its source, adding entries from standard input, deleting keys.
 //
-// Trust: as root, the work is done with the rights of the source's owner, so that a table in a user's directory cannot be used
-// to overwrite another file.
+// Trust: as root, the work is done with the rights of the source's owner, so that a table in a user's directory cannot
+// be used to overwrite another file.
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>

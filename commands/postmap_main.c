@@ -18,29 +18,60 @@ static struct settings settings;
 
 static void usage(const struct postmap *p)
 {
-    die("usage: %s [-%sfijnNoprsvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->program, p->is_alias ? "" : "uU");
+    die("usage: %s [-%sfijnNoprsvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->program,
+        p->is_alias ? "" : "uU");
 }
 
 static void one_option(struct postmap *p, int letter)
 {
     switch (letter) {
-    case 'c': p->config_dir = optarg; break;
-    case 'd': p->delete = optarg; break;
-    case 'q': p->query = optarg; break;
-    case 'f': p->flags |= TABLE_KEEP_CASE; break;
-    case 'i': p->incremental = true; break;
-    case 'j': p->as_json = true; break;
-    case 'n': p->flags |= TABLE_NO_NUL; break;
-    case 'N': p->flags &= ~(unsigned)TABLE_NO_NUL; break;
-    case 'o': p->keeps_root = true; break;
-    case 'p': p->default_mode = true; break;
-    case 'r': p->replaces = true; break;
-    case 's': p->lists = true; break;
+    case 'c':
+        p->config_dir = optarg;
+        break;
+    case 'd':
+        p->delete = optarg;
+        break;
+    case 'q':
+        p->query = optarg;
+        break;
+    case 'f':
+        p->flags |= TABLE_KEEP_CASE;
+        break;
+    case 'i':
+        p->incremental = true;
+        break;
+    case 'j':
+        p->as_json = true;
+        break;
+    case 'n':
+        p->flags |= TABLE_NO_NUL;
+        break;
+    case 'N':
+        p->flags &= ~(unsigned)TABLE_NO_NUL;
+        break;
+    case 'o':
+        p->keeps_root = true;
+        break;
+    case 'p':
+        p->default_mode = true;
+        break;
+    case 'r':
+        p->replaces = true;
+        break;
+    case 's':
+        p->lists = true;
+        break;
     case 'u':
-    case 'U': break; // keys and values are UTF-8 or are refused
-    case 'v': log_set_debug(true); break;
-    case 'w': p->silent_duplicates = true; break;
-    default: usage(p);
+    case 'U':
+        break; // keys and values are UTF-8 or are refused
+    case 'v':
+        log_set_debug(true);
+        break;
+    case 'w':
+        p->silent_duplicates = true;
+        break;
+    default:
+        usage(p);
     }
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: ISC
 // local.c: the local delivery agent: takes mail for users of this system to their mailboxes, through aliases.
 //
-// Trust: runs as root and acts as the recipient for everything in the recipient's reach; rootless it serves its own user only. One
-// delivery at a time. Facts: reference on local delivery.
+// Trust: runs as root and acts as the recipient for everything in the recipient's reach; rootless it serves its own
+// user only. One delivery at a time. Facts: reference on local delivery.
+#include "local/local.h"
 #include "lib/base/log.h"
 #include "lib/sys/sys.h"
-#include "local/local.h"
 
 static void open_tables(struct local *local)
 {
@@ -40,7 +40,8 @@ static int local_init(struct service_context *ctx, struct err *err)
     local->ctx = ctx;
     local->settings = set;
     if (set->mailbox_size_limit > 0 && set->mailbox_size_limit < set->message_size_limit)
-        return err_set(err, ERR_PERMANENT, "main.cf configuration error: mailbox_size_limit is smaller than message_size_limit");
+        return err_set(err, ERR_PERMANENT,
+                       "main.cf configuration error: mailbox_size_limit is smaller than message_size_limit");
     local->route = route_open(set, err);
     if (local->route == NULL)
         return -1;

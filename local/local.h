@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // local.h: the local delivery agent: aliases, mailboxes, forwarding.
 //
-// One request has its content loaded once. Each recipient is worked through as a tree of addresses: aliases branch, mailboxes and
-// forwarded addresses are the leaves. Every leaf leaves a result; they are put together at the end, because the queue
-// file knows one fate for each recipient.
+// One request has its content loaded once. Each recipient is worked through as a tree of addresses: aliases branch,
+// mailboxes and forwarded addresses are the leaves. Every leaf leaves a result; they are put together at the end,
+// because the queue file knows one fate for each recipient.
 #ifndef DROMOS_LOCAL_LOCAL_H
 #define DROMOS_LOCAL_LOCAL_H
 
@@ -81,18 +81,21 @@ struct local_targets { // an alias value being taken apart
     struct str *addresses; // of the item taken last
     size_t address_count;
 };
-int local_targets_next(struct local_targets *t, struct local_target *target_r, struct err *err); // 1, 0 end, -1 malformed
+int local_targets_next(struct local_targets *t, struct local_target *target_r,
+                       struct err *err); // 1, 0 end, -1 malformed
 
 void local_deliver(struct service_context *ctx, struct delivery *d); // the agent's work
 
 // local_recipient.c
 void local_deliver_address(struct local_delivery *l, struct local_address *a) CO;
-void local_deliver_target(struct local_delivery *l, const struct local_address *from, struct str text, bool is_final) CO;
+void local_deliver_target(struct local_delivery *l, const struct local_address *from, struct str text,
+                          bool is_final) CO;
 // local_alias.c. 1: an alias was found and served; 0 none.
 int local_deliver_alias(struct local_delivery *l, struct local_address *a) CO;
 // local_mailbox.c
 void local_deliver_mailbox(struct local_delivery *l, const struct local_address *a) CO;
-void local_deliver_file(struct local_delivery *l, const struct local_address *a, struct str path, const struct sys_user *user);
+void local_deliver_file(struct local_delivery *l, const struct local_address *a, struct str path,
+                        const struct sys_user *user);
 // local_fallback.c: the user is unknown.
 void local_deliver_fallback(struct local_delivery *l, const struct local_address *a) CO;
 // local_forward.c
@@ -102,8 +105,10 @@ void local_forward_send(struct local_delivery *l) CO;
 void local_pass_to_transport(struct local_delivery *l, const struct local_address *a, struct str transport_nexthop) CO;
 // local_result.c
 struct delivery_report *local_result_add(struct local_delivery *l, struct str address); // relay and times filled
-void local_result_set(struct local_delivery *l, struct str address, enum delivery_status status, const char *dsn, struct str text);
-void local_result_set_err(struct local_delivery *l, struct str address, const char *dsn, struct str text, const struct err *err); // deferred; logs why
+void local_result_set(struct local_delivery *l, struct str address, enum delivery_status status, const char *dsn,
+                      struct str text);
+void local_result_set_err(struct local_delivery *l, struct str address, const char *dsn, struct str text,
+                          const struct err *err); // deferred; logs why
 void local_result_settle(struct local_delivery *l) CO;
 
 bool local_list_has(struct str list, const char *word); // "alias, forward"

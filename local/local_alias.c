@@ -15,7 +15,8 @@
 #define INCLUDE_MAX (16 * 1024 * 1024)
 
 // 1/0/-1: quoted form first, then the plain one.
-static int lookup_alias(struct local *local, struct str name, struct buf *value, struct table **table_r, struct err *err) CO
+static int lookup_alias(struct local *local, struct str name, struct buf *value, struct table **table_r,
+                        struct err *err) CO
 {
     struct buf quoted = BUF_INIT;
     int found;
@@ -44,7 +45,8 @@ static int table_rights(struct local *local, const struct table *table, struct s
     return 0;
 }
 
-static void deliver_to_file(struct local_delivery *l, const struct local_address *a, const struct table *table, struct str path)
+static void deliver_to_file(struct local_delivery *l, const struct local_address *a, const struct table *table,
+                            struct str path)
 {
     struct sys_user user;
 
@@ -127,7 +129,8 @@ static void forward_list(struct local_delivery *l, const struct local_address *a
         local_result_set_err(l, a->address, "4.3.5", STR("mail system configuration error"), &err);
 }
 
-static void deliver_include(struct local_delivery *l, const struct local_address *a, const struct table *table, struct str path) CO
+static void deliver_include(struct local_delivery *l, const struct local_address *a, const struct table *table,
+                            struct str path) CO
 {
     struct buf text = BUF_INIT;
     struct err err = ERR_INIT;
@@ -149,7 +152,8 @@ static void deliver_include(struct local_delivery *l, const struct local_address
 
 // ---- Aliases
 
-static void deliver_value(struct local_delivery *l, struct local_address *a, const struct table *table, struct str value) CO
+static void deliver_value(struct local_delivery *l, struct local_address *a, const struct table *table,
+                          struct str value) CO
 {
     struct local_targets targets = {.rest = value, .arena = l->arena};
     struct local_target target;
@@ -171,8 +175,9 @@ static void deliver_value(struct local_delivery *l, struct local_address *a, con
             deliver_include(l, a, table, target.text);
             break;
         case LOCAL_TARGET_COMMAND:
-            local_result_set(l, a->address, DELIVERY_DEFERRED, "4.3.5",
-                             arena_strf(l->arena, "delivery to commands is not available: \"" STR_FMT "\"", STR_ARG(target.text)));
+            local_result_set(
+                l, a->address, DELIVERY_DEFERRED, "4.3.5",
+                arena_strf(l->arena, "delivery to commands is not available: \"" STR_FMT "\"", STR_ARG(target.text)));
             break;
         }
     }
@@ -195,7 +200,8 @@ static int find_owner(struct local_delivery *l, struct local_address *a, struct 
     found = lookup_alias(l->local, owner, &value, NULL, err);
     if (found > 0) {
         struct address_list list;
-        if (set->expand_owner_alias && address_list_parse(buf_str(&value), l->arena, &list, err) == 0 && list.count == 1)
+        if (set->expand_owner_alias && address_list_parse(buf_str(&value), l->arena, &list, err) == 0 &&
+            list.count == 1)
             owner = list.items[0];
         found = route_rewrite(l->local->route, true, owner, l->arena, &a->owner, err);
     } else if (set->reset_owner_alias) {
@@ -206,7 +212,8 @@ static int find_owner(struct local_delivery *l, struct local_address *a, struct 
 }
 
 // The names under which this address may stand: with the extension, then without.
-static int find_alias(struct local_delivery *l, struct local_address *a, struct buf *value, struct table **table_r, struct err *err) CO
+static int find_alias(struct local_delivery *l, struct local_address *a, struct buf *value, struct table **table_r,
+                      struct err *err) CO
 {
     int found;
 

@@ -66,10 +66,17 @@ void local_forward_add(struct local_delivery *l, const struct local_address *fro
 static size_t add_attrs(const struct delivery_request *r, struct submit_attr *attrs)
 {
     const struct submit_attr all[] = {
-        {"encoding", r->encoding},           {"log_client_name", r->client_name},     {"log_client_address", r->client_address},
-        {"log_client_port", r->client_port}, {"log_helo_name", r->helo_name},         {"log_protocol_name", r->protocol_name},
-        {"sasl_method", r->sasl_method},     {"sasl_username", r->sasl_username},     {"sasl_sender", r->sasl_sender},
-        {"log_ident", r->log_ident},         {"rewrite_context", r->rewrite_context},
+        {"encoding", r->encoding},
+        {"log_client_name", r->client_name},
+        {"log_client_address", r->client_address},
+        {"log_client_port", r->client_port},
+        {"log_helo_name", r->helo_name},
+        {"log_protocol_name", r->protocol_name},
+        {"sasl_method", r->sasl_method},
+        {"sasl_username", r->sasl_username},
+        {"sasl_sender", r->sasl_sender},
+        {"log_ident", r->log_ident},
+        {"rewrite_context", r->rewrite_context},
     };
     size_t count = 0;
 
@@ -113,13 +120,18 @@ static struct str received_date(struct arena *arena)
     return result;
 }
 
-static int submit_one(struct local_delivery *l, const struct local_forward *f, struct submit_result *result, struct err *err) CO
+static int submit_one(struct local_delivery *l, const struct local_forward *f, struct submit_result *result,
+                      struct err *err) CO
 {
     const struct settings *set = l->local->settings;
     const struct delivery_request *r = &l->delivery->request;
     struct submit_attr attrs[16];
-    struct submit_envelope e = {.sender = f->sender, .recipients = f->recipients, .recipient_count = f->count, .attrs = attrs,
-                                .flags = SUBMIT_MAP, .sendopts = r->sendopts};
+    struct submit_envelope e = {.sender = f->sender,
+                                .recipients = f->recipients,
+                                .recipient_count = f->count,
+                                .attrs = attrs,
+                                .flags = SUBMIT_MAP,
+                                .sendopts = r->sendopts};
     struct submit *s;
 
     e.attr_count = add_attrs(r, attrs);
@@ -127,7 +139,8 @@ static int submit_one(struct local_delivery *l, const struct local_forward *f, s
         e.envelope_id = r->envelope_id;
         e.ret_flags = r->ret_flags;
     }
-    e.received_before = arena_strf(l->arena, "Received: by " STR_FMT " (" STR_FMT ")\n\tid ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
+    e.received_before = arena_strf(l->arena, "Received: by " STR_FMT " (" STR_FMT ")\n\tid ", STR_ARG(set->myhostname),
+                                   STR_ARG(set->mail_name));
     e.received_after = received_date(l->arena);
     s = submit_begin(l->local->cleanup, &e, clock_deadline(SUBMIT_SECONDS), err);
     if (s == NULL)
@@ -163,7 +176,10 @@ static void send_one(struct local_delivery *l, const struct local_forward *f) CO
         return;
     }
     local_result_set(l, address, result.code >= 500 ? DELIVERY_BOUNCED : DELIVERY_DEFERRED,
-                     arena_str(l->arena, str_from(result.status[0] ? result.status : result.code >= 500 ? "5.3.0" : "4.3.0")).ptr,
+                     arena_str(l->arena, str_from(result.status[0]     ? result.status
+                                                  : result.code >= 500 ? "5.3.0"
+                                                                       : "4.3.0"))
+                         .ptr,
                      arena_str(l->arena, str_from(result.reason)));
 }
 

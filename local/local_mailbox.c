@@ -30,7 +30,8 @@ static void give_back_rights(void)
         sys_act_as_root();
 }
 
-static void deliver_maildir(struct local_delivery *l, const struct local_address *a, const char *path, const struct sys_user *user)
+static void deliver_maildir(struct local_delivery *l, const struct local_address *a, const char *path,
+                            const struct sys_user *user)
 {
     struct mailbox_message m = message_of(l, NULL);
     struct delivery_report *report = local_result_add(l, a->address);
@@ -49,7 +50,8 @@ static void deliver_mbox(struct local_delivery *l, const struct local_address *a
     mailbox_append(&l->local->writer, &m, file, l->arena, local_result_add(l, a->address));
 }
 
-void local_deliver_file(struct local_delivery *l, const struct local_address *a, struct str path, const struct sys_user *user)
+void local_deliver_file(struct local_delivery *l, const struct local_address *a, struct str path,
+                        const struct sys_user *user)
 {
     struct mailbox_message m = message_of(l, "file");
     struct delivery_report *report = local_result_add(l, a->address);
@@ -93,8 +95,9 @@ static void deliver_to_user(struct local_delivery *l, const struct local_address
         file.path = arena_strf(l->arena, "%s/" STR_FMT, user->home, STR_ARG(home_mailbox)).ptr;
     } else {
         file.is_spool = true;
-        file.path = arena_strf(l->arena, STR_FMT "%s%s%s", STR_ARG(spool), str_ends(spool, STR("/")) ? "" : "/", user->name,
-                               str_ends(spool, STR("/")) ? "/" : "").ptr;
+        file.path = arena_strf(l->arena, STR_FMT "%s%s%s", STR_ARG(spool), str_ends(spool, STR("/")) ? "" : "/",
+                               user->name, str_ends(spool, STR("/")) ? "/" : "")
+                        .ptr;
     }
     if (str_ends(str_from(file.path), STR("/")))
         deliver_maildir(l, a, file.path, user);
@@ -107,8 +110,9 @@ static void deliver_known(struct local_delivery *l, const struct local_address *
     const struct settings *set = l->local->settings;
 
     if (sys_is_rootless() && user->uid != geteuid()) {
-        local_result_set(l, a->address, DELIVERY_DEFERRED, "4.3.0",
-                         arena_strf(l->arena, "cannot deliver to user %s: the mail system runs without root rights", user->name));
+        local_result_set(
+            l, a->address, DELIVERY_DEFERRED, "4.3.0",
+            arena_strf(l->arena, "cannot deliver to user %s: the mail system runs without root rights", user->name));
         return;
     }
     if (set->require_home_directory && home_is_missing(user)) {
@@ -120,7 +124,8 @@ static void deliver_known(struct local_delivery *l, const struct local_address *
 }
 
 // A table that has the user decides, else the parameter. 1: *text_r is not empty, 0, -1.
-static int choose(struct local_delivery *l, struct table_list *maps, struct str user, struct str otherwise, struct str *text_r, struct err *err) CO
+static int choose(struct local_delivery *l, struct table_list *maps, struct str user, struct str otherwise,
+                  struct str *text_r, struct err *err) CO
 {
     struct buf value = BUF_INIT;
     int found = table_list_lookup(maps, user, &value, NULL, err);

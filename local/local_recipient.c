@@ -76,19 +76,23 @@ void local_deliver_target(struct local_delivery *l, const struct local_address *
         return;
     }
     // An owner takes the bounces: what it stands for is sent anew, with it as the sender.
-    if (where.class != ROUTE_LOCAL || !str_is(where.transport, str_from(l->local->ctx->name)) || from->owner.ptr != NULL) {
+    if (where.class != ROUTE_LOCAL || !str_is(where.transport, str_from(l->local->ctx->name)) ||
+        from->owner.ptr != NULL) {
         local_forward_add(l, from, address);
         return;
     }
-    *next = (struct local_address){.address = where.recipient, .level = from->level + 1, .parent = from, .skips_aliases = is_final};
+    *next = (struct local_address){
+        .address = where.recipient, .level = from->level + 1, .parent = from, .skips_aliases = is_final};
     local_deliver_address(l, next);
 }
 
-static void deliver_one(struct local *local, struct delivery *d, size_t recipient, const struct mailbox_content *content) CO
+static void deliver_one(struct local *local, struct delivery *d, size_t recipient,
+                        const struct mailbox_content *content) CO
 {
     const struct delivery_recipient *rcpt = &d->request.recipients[recipient];
     struct local_address *first = ARENA_NEW(d->arena, struct local_address);
-    struct local_delivery l = {.local = local, .delivery = d, .recipient = recipient, .arena = d->arena, .content = content};
+    struct local_delivery l = {
+        .local = local, .delivery = d, .recipient = recipient, .arena = d->arena, .content = content};
 
     l.seen = MAP_INIT;
     l.results_end = &l.results;
@@ -107,7 +111,9 @@ void local_deliver(struct service_context *ctx, struct delivery *d)
 
     co_assert_running();
     if (mailbox_content_load(&content, d->fd, d->request.data_offset, &err) < 0) {
-        delivery_settle_all(d, &(struct delivery_report){.status = DELIVERY_DEFERRED, .dsn = STR("4.3.0"), .relay = STR("local"),
+        delivery_settle_all(d, &(struct delivery_report){.status = DELIVERY_DEFERRED,
+                                                         .dsn = STR("4.3.0"),
+                                                         .relay = STR("local"),
                                                          .text = arena_str(d->arena, str_from(err.text))});
         return;
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // local_result.c: the fates of all leaves of one recipient become the one fate that the queue file knows.
 //
-// A deferred leaf defers the recipient; the others are then served again at the next attempt, as in other agents of this kind.
-// Suspends: in the bounce and defer services.
+// A deferred leaf defers the recipient; the others are then served again at the next attempt, as in other agents of
+// this kind. Suspends: in the bounce and defer services.
 #include "lib/agent/bounce_client.h"
 #include "lib/base/log.h"
 #include "lib/mail/queue_file.h"
@@ -31,12 +31,14 @@ struct delivery_report *local_result_add(struct local_delivery *l, struct str ad
     return &r->report;
 }
 
-void local_result_set(struct local_delivery *l, struct str address, enum delivery_status status, const char *dsn, struct str text)
+void local_result_set(struct local_delivery *l, struct str address, enum delivery_status status, const char *dsn,
+                      struct str text)
 {
     mailbox_report(local_result_add(l, address), status, dsn, text);
 }
 
-void local_result_set_err(struct local_delivery *l, struct str address, const char *dsn, struct str text, const struct err *err)
+void local_result_set_err(struct local_delivery *l, struct str address, const char *dsn, struct str text,
+                          const struct err *err)
 {
     log_warn(STR_FMT ": " STR_FMT ": %s", STR_ARG(l->delivery->request.queue_id), STR_ARG(text), err->text);
     local_result_set(l, address, DELIVERY_DEFERRED, dsn, text);
@@ -122,7 +124,8 @@ void local_result_settle(struct local_delivery *l)
     struct local_result *last = find_deferred(l);
 
     if (l->results == NULL) // duplicates of what was served
-        local_result_set(l, l->delivery->request.recipients[l->recipient].address, DELIVERY_SENT, "2.0.0", STR("discarded"));
+        local_result_set(l, l->delivery->request.recipients[l->recipient].address, DELIVERY_SENT, "2.0.0",
+                         STR("discarded"));
     if (last == NULL) {
         for (last = l->results; last->next != NULL;)
             last = last->next;

@@ -5,7 +5,8 @@
 
 #include "local/local.h"
 
-// Each target as "A address;", "C command;", "F path;" or "I path;", with a backslash for final ones; "!" at the end when malformed.
+// Each target as "A address;", "C command;", "F path;" or "I path;", with a backslash for final ones; "!" at the end
+// when malformed.
 static const char *take_apart(const char *value)
 {
     static char text[1000];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// local_transport.c: hands one address of the message to another delivery agent, as mailbox_transport and fallback_transport ask.
+// local_transport.c: hands one address of the message to another delivery agent, as mailbox_transport and
+// fallback_transport ask.
 //
 // That agent logs and records the outcome; the queue file is marked here. Suspends: until the other agent has finished.
 #include "lib/base/log.h"
@@ -70,7 +71,8 @@ void local_pass_to_transport(struct local_delivery *l, const struct local_addres
         cannot(l, a, transport, &err);
         return;
     }
-    c = ipc_connect(arena_strf(l->arena, "private/" STR_FMT, STR_ARG(transport)).ptr, clock_deadline(CONNECT_SECONDS), &err);
+    c = ipc_connect(arena_strf(l->arena, "private/" STR_FMT, STR_ARG(transport)).ptr, clock_deadline(CONNECT_SECONDS),
+                    &err);
     if (c != NULL) {
         letter = converse(l, c, &r, &err);
         ipc_conn_free(c);

@@ -70,7 +70,8 @@ static int add_lock(struct mailbox_writer *w, struct str name, struct err *err)
     else if (str_is_nocase(name, STR("dotlock")))
         w->locks |= MAILBOX_LOCK_DOTLOCK;
     else
-        return err_set(err, ERR_PERMANENT, "unknown mailbox lock \"" STR_FMT "\": use fcntl, flock or dotlock", STR_ARG(name));
+        return err_set(err, ERR_PERMANENT, "unknown mailbox lock \"" STR_FMT "\": use fcntl, flock or dotlock",
+                       STR_ARG(name));
     return 0;
 }
 
@@ -90,7 +91,8 @@ static void set_host(struct mailbox_writer *w)
     w->host[used] = '\0';
 }
 
-int mailbox_writer_init(struct mailbox_writer *w, const struct settings *settings, struct str locks, int64_t size_limit, struct err *err)
+int mailbox_writer_init(struct mailbox_writer *w, const struct settings *settings, struct str locks, int64_t size_limit,
+                        struct err *err)
 {
     struct str name;
 
@@ -232,8 +234,8 @@ struct verdict {
 static const char *dsn_of_errno(int errnum)
 {
     static const struct verdict verdicts[] = {
-        {EFBIG, "5.2.2"}, {EDQUOT, "5.2.2"}, {ENOSPC, "4.3.0"}, {EACCES, "5.2.0"}, {EPERM, "5.2.0"},
-        {ENOTDIR, "5.2.0"}, {EISDIR, "5.2.0"}, {ELOOP, "5.2.0"}, {ENAMETOOLONG, "5.2.0"}, {EBADMSG, "4.3.0"},
+        {EFBIG, "5.2.2"},   {EDQUOT, "5.2.2"}, {ENOSPC, "4.3.0"}, {EACCES, "5.2.0"},       {EPERM, "5.2.0"},
+        {ENOTDIR, "5.2.0"}, {EISDIR, "5.2.0"}, {ELOOP, "5.2.0"},  {ENAMETOOLONG, "5.2.0"}, {EBADMSG, "4.3.0"},
     };
     for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
         if (verdicts[i].errnum == errnum)
@@ -251,6 +253,7 @@ void mailbox_report_errno(struct delivery_report *report_r, int errnum, struct a
     buf_vaddf(&text, format, ap);
     va_end(ap);
     buf_add_cstr(&text, errnum == EBADMSG ? "queue file is damaged" : strerror(errnum));
-    mailbox_report(report_r, dsn[0] == '5' ? DELIVERY_BOUNCED : DELIVERY_DEFERRED, dsn, arena_str(arena, buf_str(&text)));
+    mailbox_report(report_r, dsn[0] == '5' ? DELIVERY_BOUNCED : DELIVERY_DEFERRED, dsn,
+                   arena_str(arena, buf_str(&text)));
     buf_release(&text);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // maildir.c: delivery into a Maildir: write under tmp/, rename into new/, then make both durable with one fsync.
 //
-// A journaling file system commits the rename together with the file. Elsewhere the directory is synced as well. Nothing is
-// asked about the directories before they turn out to be missing.
+// A journaling file system commits the rename together with the file. Elsewhere the directory is synced as well.
+// Nothing is asked about the directories before they turn out to be missing.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,7 +48,8 @@ static int make_directories(const struct maildir *d)
 
 static int open_temporary(struct maildir *d, int64_t seconds)
 {
-    d->temporary = arena_strf(d->arena, "%s/tmp/%lld.P%u.%s", d->dir, (long long)seconds, d->writer->pid, d->writer->host).ptr;
+    d->temporary =
+        arena_strf(d->arena, "%s/tmp/%lld.P%u.%s", d->dir, (long long)seconds, d->writer->pid, d->writer->host).ptr;
     d->fd = open(d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (d->fd < 0 && errno == EEXIST && unlink(d->temporary) == 0) // left by a process of this number that died
         d->fd = open(d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -86,8 +87,10 @@ static int publish(struct maildir *d, int64_t now_us)
         return -1;
     final = arena_strf(d->arena, "%s/new/%lld.V%llxI%llxM%lld.%s", d->dir, (long long)(now_us / 1000000),
                        (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (long long)(now_us % 1000000),
-                       d->writer->host).ptr;
-    if (rename(d->temporary, final) < 0 && (errno != ENOENT || make_directories(d) < 0 || rename(d->temporary, final) < 0))
+                       d->writer->host)
+                .ptr;
+    if (rename(d->temporary, final) < 0 &&
+        (errno != ENOENT || make_directories(d) < 0 || rename(d->temporary, final) < 0))
         return -1;
     if (fsync(d->fd) == 0 && (fsync_covers_names(d->writer, d->fd, st.st_dev) || sync_new(d) == 0))
         return 0;
@@ -118,8 +121,8 @@ static int deliver(struct maildir *d, const struct mailbox_message *m)
     return rc;
 }
 
-void mailbox_deliver_maildir(struct mailbox_writer *w, const struct mailbox_message *m, const char *path, struct arena *arena,
-                             struct delivery_report *report_r)
+void mailbox_deliver_maildir(struct mailbox_writer *w, const struct mailbox_message *m, const char *path,
+                             struct arena *arena, struct delivery_report *report_r)
 {
     struct str dir = str_from(path);
     struct maildir d = {.writer = w, .arena = arena, .fd = -1};

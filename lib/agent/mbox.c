@@ -36,12 +36,14 @@ static void pause_between_attempts(const struct mailbox_writer *w)
 
 static void failed(struct mbox *b, int errnum)
 {
-    mailbox_report_errno(b->report, errnum, b->arena, "cannot update mailbox %s for user %s. ", b->file->path, b->file->user);
+    mailbox_report_errno(b->report, errnum, b->arena, "cannot update mailbox %s for user %s. ", b->file->path,
+                         b->file->user);
 }
 
 static void failed_with(struct mbox *b, const char *dsn, const char *detail)
 {
-    struct str text = arena_strf(b->arena, "cannot update mailbox %s for user %s. %s", b->file->path, b->file->user, detail);
+    struct str text =
+        arena_strf(b->arena, "cannot update mailbox %s for user %s. %s", b->file->path, b->file->user, detail);
     mailbox_report(b->report, dsn[0] == '5' ? DELIVERY_BOUNCED : DELIVERY_DEFERRED, dsn, text);
 }
 
@@ -145,7 +147,8 @@ static int open_file(struct mbox *b)
     if (err.errnum != 0)
         failed(b, err.errnum);
     else if (str_ends(str_from(err.text), STR("not a regular file")))
-        mailbox_report(b->report, DELIVERY_BOUNCED, "5.2.0", arena_strf(b->arena, "destination %s is not a regular file", b->file->path));
+        mailbox_report(b->report, DELIVERY_BOUNCED, "5.2.0",
+                       arena_strf(b->arena, "destination %s is not a regular file", b->file->path));
     else
         failed_with(b, "4.2.0", err.text);
     return -1;

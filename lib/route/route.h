@@ -1,49 +1,59 @@
 // SPDX-License-Identifier: ISC
-// route.h: address rewriting and resolution: which class, transport, next hop and recipient an address gets. Library calls
-// over tables opened before the jail; the trivial-rewrite service answers the same calls by socket.
+// route.h: address rewriting and resolution: which class, transport, next hop and recipient an address gets. Library
+// calls over tables opened before the jail; the trivial-rewrite service answers the same calls by socket.
 #ifndef DROMOS_ROUTE_ROUTE_H
 #define DROMOS_ROUTE_ROUTE_H
 
-#include "lib/conf/settings.h"
 #include "lib/co/co.h"
+#include "lib/conf/settings.h"
 #include "lib/table/table.h"
 
-struct route; // tables and settings, one per process
+struct route;                                                               // tables and settings, one per process
 struct route *route_open(const struct settings *settings, struct err *err); // before the jail
 void route_close(struct route *r);
 
 enum route_class { ROUTE_LOCAL, ROUTE_VIRTUAL_ALIAS, ROUTE_VIRTUAL_MAILBOX, ROUTE_RELAY, ROUTE_DEFAULT, ROUTE_ERROR };
 struct route_result {
     enum route_class class;
-    struct str transport; // "smtp", "local", "error" …
-    struct str nexthop;   // "example.com", "[10.0.0.1]:25", error text for the error transport
-    struct str recipient; // final recipient address (internal form)
+    struct str transport;  // "smtp", "local", "error" …
+    struct str nexthop;    // "example.com", "[10.0.0.1]:25", error text for the error transport
+    struct str recipient;  // final recipient address (internal form)
     bool has_source_route; // %-hack or bang path or @ in the local part: untrusted routing
 };
 // Classifies and resolves a recipient (and sender, for sender_dependent_* maps). 0; -1: a table failed (temporary).
 // Results in `arena`. A malformed address resolves to the error transport with a 5.1.3 text.
-int route_resolve(struct route *r, struct str sender, struct str recipient, struct arena *arena, struct route_result *result_r, struct err *err) CO MUST_CHECK;
+int route_resolve(struct route *r, struct str sender, struct str recipient, struct arena *arena,
+                  struct route_result *result_r, struct err *err) CO MUST_CHECK;
 // Standard form: append @$myorigin to a bare name, .$mydomain to a one-word domain, swap %, drop routes: by the
 // parameters and the rewrite context (local or remote; remote uses remote_header_rewrite_domain). Result in arena.
-int route_rewrite(struct route *r, bool is_local_context, struct str address, struct arena *arena, struct str *rewritten_r, struct err *err) CO MUST_CHECK;
+int route_rewrite(struct route *r, bool is_local_context, struct str address, struct arena *arena,
+                  struct str *rewritten_r, struct err *err) CO MUST_CHECK;
 // Is this domain ours in that class? 1/0/-1.
-int route_is_local_domain(struct route *r, struct str domain, struct err *err) CO MUST_CHECK; // mydestination, inet_interfaces and proxy_interfaces literals
-int route_class_of_domain(struct route *r, struct str domain, enum route_class *class_r, struct err *err) CO MUST_CHECK; // 0, -1
-// Does the recipient exist, by the recipient maps of its class (RFC: unknown means 550 5.1.1)? 1 yes or unknowable, 0 no, -1 failed.
-// *reason_r: "User unknown in local recipient table" …
-int route_recipient_exists(struct route *r, struct str recipient, struct arena *arena, struct str *reason_r, struct err *err) CO MUST_CHECK;
+int route_is_local_domain(struct route *r, struct str domain, struct err *err) CO
+    MUST_CHECK; // mydestination, inet_interfaces and proxy_interfaces literals
+int route_class_of_domain(struct route *r, struct str domain, enum route_class *class_r,
+                          struct err *err) CO MUST_CHECK; // 0, -1
+// Does the recipient exist, by the recipient maps of its class (RFC: unknown means 550 5.1.1)? 1 yes or unknowable, 0
+// no, -1 failed. *reason_r: "User unknown in local recipient table" …
+int route_recipient_exists(struct route *r, struct str recipient, struct arena *arena, struct str *reason_r,
+                           struct err *err) CO MUST_CHECK;
 // May anyone relay to this recipient (local, virtual or relay class)? 1/0/-1. The net under every restriction list.
 int route_is_authorized_destination(struct route *r, struct str recipient, struct err *err) CO MUST_CHECK;
 
 // Mappings used by cleanup: canonical (recursive 1 level) and virtual alias expansion with nesting and size limits.
 // 1 mapped (result in standard form, in `arena`), 0 no entry, -1 failed.
-int route_canonical(struct route *r, struct table_list *maps, struct str address, struct arena *arena, struct str *mapped_r, struct err *err) CO MUST_CHECK;
+int route_canonical(struct route *r, struct table_list *maps, struct str address, struct arena *arena,
+                    struct str *mapped_r, struct err *err) CO MUST_CHECK;
 
-// The raw value of an address's entry in the documented key order. 1/0/-1. *extension_r: what the key left out (with delimiter).
-int route_lookup_address(struct route *r, struct table_list *maps, struct str address, struct buf *value_r, struct str *extension_r, struct err *err) CO MUST_CHECK;
-// One result address of a mapping put into standard form: "@newdomain" takes the old local part, an extension that was left
-// out is appended (extension.len 0: none), and the address is rewritten as local ones are.
-struct str route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension, struct arena *arena);
-bool route_propagates_extension(const struct route *r, const char *class_name); // propagate_unmatched_extensions holds "virtual" …
+// The raw value of an address's entry in the documented key order. 1/0/-1. *extension_r: what the key left out (with
+// delimiter).
+int route_lookup_address(struct route *r, struct table_list *maps, struct str address, struct buf *value_r,
+                         struct str *extension_r, struct err *err) CO MUST_CHECK;
+// One result address of a mapping put into standard form: "@newdomain" takes the old local part, an extension that was
+// left out is appended (extension.len 0: none), and the address is rewritten as local ones are.
+struct str route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension,
+                                struct arena *arena);
+bool route_propagates_extension(const struct route *r,
+                                const char *class_name); // propagate_unmatched_extensions holds "virtual" …
 
 #endif

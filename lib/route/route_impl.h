@@ -27,12 +27,14 @@ struct route {
 };
 
 struct route_transport route_transport_parse(struct str text);
-// A result of transport_maps changes *way: ":" and "" nothing, "t:" the transport with the recipient's domain, ":n" the next hop, "t:n" both.
+// A result of transport_maps changes *way: ":" and "" nothing, "t:" the transport with the recipient's domain, ":n" the
+// next hop, "t:n" both.
 void route_transport_apply(struct str result, struct str domain, struct route_transport *way);
 int route_open_interfaces(struct route *r, struct err *err);
 bool route_is_own_literal(const struct route *r, struct str domain); // [1.2.3.4], [IPv6:…] of ours
 bool route_is_routed_local(struct str local);                        // @, % or ! inside
 // One step of standard form in the local context; see route_rewrite.
-struct str route_rewrite_in(const struct route *r, struct str address, struct str origin, struct str domain_suffix, struct arena *arena);
+struct str route_rewrite_in(const struct route *r, struct str address, struct str origin, struct str domain_suffix,
+                            struct arena *arena);
 
 #endif

@@ -4,9 +4,11 @@
 // Suspends: in tables that do.
 #include "lib/route/route_impl.h"
 
-int route_lookup_address(struct route *r, struct table_list *maps, struct str address, struct buf *value_r, struct str *extension_r, struct err *err)
+int route_lookup_address(struct route *r, struct table_list *maps, struct str address, struct buf *value_r,
+                         struct str *extension_r, struct err *err)
 {
-    struct table_address_query query = {.address = address, .delimiter = r->settings->recipient_delimiter,
+    struct table_address_query query = {.address = address,
+                                        .delimiter = r->settings->recipient_delimiter,
                                         .keys = ADDRESS_KEY_FULL | ADDRESS_KEY_LOCALPART | ADDRESS_KEY_AT_DOMAIN};
     struct str domain = address_domain(address);
     int is_local;
@@ -23,7 +25,8 @@ int route_lookup_address(struct route *r, struct table_list *maps, struct str ad
     return table_list_lookup_address(maps, &query, value_r, extension_r, err);
 }
 
-struct str route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension, struct arena *arena)
+struct str route_mapped_address(struct route *r, struct str old_address, struct str result, struct str extension,
+                                struct arena *arena)
 {
     struct str local, mapped;
 
@@ -38,7 +41,8 @@ struct str route_mapped_address(struct route *r, struct str old_address, struct 
                       STR_ARG(str_slice(mapped, local.len, mapped.len)));
 }
 
-int route_canonical(struct route *r, struct table_list *maps, struct str address, struct arena *arena, struct str *mapped_r, struct err *err)
+int route_canonical(struct route *r, struct table_list *maps, struct str address, struct arena *arena,
+                    struct str *mapped_r, struct err *err)
 {
     struct buf value = BUF_INIT;
     struct str extension;

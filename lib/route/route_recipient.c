@@ -35,7 +35,8 @@ static int is_mapped(struct route *r, struct str address, struct err *err) CO
 static struct str without_status(struct str text)
 {
     struct str rest = text, status;
-    if (str_cut(&rest, ' ', &status) && status.len >= 5 && status.ptr[1] == '.' && status.ptr[0] >= '2' && status.ptr[0] <= '5')
+    if (str_cut(&rest, ' ', &status) && status.len >= 5 && status.ptr[1] == '.' && status.ptr[0] >= '2' &&
+        status.ptr[0] <= '5')
         return str_trim(rest);
     return text;
 }
@@ -45,7 +46,8 @@ static int exists_in(struct route *r, struct table_list *maps, struct str addres
     return table_list_is_empty(maps) ? 1 : is_listed(r, maps, address, err);
 }
 
-int route_recipient_exists(struct route *r, struct str recipient, struct arena *arena, struct str *reason_r, struct err *err)
+int route_recipient_exists(struct route *r, struct str recipient, struct arena *arena, struct str *reason_r,
+                           struct err *err)
 {
     struct route_result result;
     int found;
@@ -66,7 +68,9 @@ int route_recipient_exists(struct route *r, struct str recipient, struct arena *
         return 0;
     case ROUTE_LOCAL:
         *reason_r = STR("User unknown in local recipient table");
-        found = always_exists(r, address_local(result.recipient)) ? 1 : exists_in(r, r->local_recipient_maps, result.recipient, err);
+        found = always_exists(r, address_local(result.recipient))
+                    ? 1
+                    : exists_in(r, r->local_recipient_maps, result.recipient, err);
         break;
     case ROUTE_VIRTUAL_MAILBOX:
         *reason_r = STR("User unknown in virtual mailbox table");

@@ -25,7 +25,8 @@ static bool is_rerouted_here(const struct route *r, struct str local)
 }
 
 // Follows user%dom@here and the like. 0, -1; the address in standard form in *address.
-static int follow_routes(struct route *r, struct str *address, struct arena *arena, struct route_result *result, struct err *err) CO
+static int follow_routes(struct route *r, struct str *address, struct arena *arena, struct route_result *result,
+                         struct err *err) CO
 {
     const struct settings *set = r->settings;
 
@@ -81,8 +82,8 @@ static bool is_bad_address(const struct route *r, struct str address)
 }
 
 // sender_dependent_* lookup: full address, then @domain; the null sender has a key of its own. 1/0/-1; DUNNO is 0.
-static int lookup_sender(struct route *r, struct table_list *maps, struct str sender, struct str null_key, struct buf *value_r,
-                         struct err *err) CO
+static int lookup_sender(struct route *r, struct table_list *maps, struct str sender, struct str null_key,
+                         struct buf *value_r, struct err *err) CO
 {
     int found;
 
@@ -108,8 +109,8 @@ static int resolve_offhost(struct route *r, struct str sender, struct route_tran
     *way = r->relay_transport;
     if (result->class == ROUTE_DEFAULT) {
         *way = r->default_transport;
-        found = lookup_sender(r, r->default_transport_maps, sender, set->empty_address_default_transport_maps_lookup_key,
-                              &value, err);
+        found = lookup_sender(r, r->default_transport_maps, sender,
+                              set->empty_address_default_transport_maps_lookup_key, &value, err);
         if (found > 0)
             *way = route_transport_parse(arena_str(arena, buf_str(&value)));
         if (way->transport.len == 0)
@@ -146,10 +147,11 @@ static int resolve_class(struct route *r, struct str sender, struct route_transp
     }
 }
 
-static int apply_transport_maps(struct route *r, struct str domain, struct route_transport *way, struct route_result *result,
-                                struct arena *arena, struct err *err) CO
+static int apply_transport_maps(struct route *r, struct str domain, struct route_transport *way,
+                                struct route_result *result, struct arena *arena, struct err *err) CO
 {
-    struct table_address_query query = {.address = result->recipient, .delimiter = r->settings->recipient_delimiter,
+    struct table_address_query query = {.address = result->recipient,
+                                        .delimiter = r->settings->recipient_delimiter,
                                         .keys = ADDRESS_KEY_FULL | ADDRESS_KEY_DOMAIN};
     struct buf value = BUF_INIT;
     int found;
@@ -167,8 +169,8 @@ static int apply_transport_maps(struct route *r, struct str domain, struct route
     return found < 0 ? -1 : 0;
 }
 
-static int apply_relocated_maps(struct route *r, struct route_transport *way, struct route_result *result, struct arena *arena,
-                                struct err *err) CO
+static int apply_relocated_maps(struct route *r, struct route_transport *way, struct route_result *result,
+                                struct arena *arena, struct err *err) CO
 {
     struct buf value = BUF_INIT;
     int found;
@@ -186,7 +188,8 @@ static int apply_relocated_maps(struct route *r, struct route_transport *way, st
     return found < 0 ? -1 : 0;
 }
 
-int route_resolve(struct route *r, struct str sender, struct str recipient, struct arena *arena, struct route_result *result_r, struct err *err)
+int route_resolve(struct route *r, struct str sender, struct str recipient, struct arena *arena,
+                  struct route_result *result_r, struct err *err)
 {
     struct route_transport way = {STR(""), STR("")};
     struct str domain;

@@ -26,7 +26,8 @@ static struct str swap_route(const struct route *r, struct str address, struct a
     return address;
 }
 
-struct str route_rewrite_in(const struct route *r, struct str address, struct str origin, struct str domain_suffix, struct arena *arena)
+struct str route_rewrite_in(const struct route *r, struct str address, struct str origin, struct str domain_suffix,
+                            struct arena *arena)
 {
     struct str domain;
 
@@ -51,7 +52,8 @@ struct str route_rewrite_in(const struct route *r, struct str address, struct st
     return address;
 }
 
-int route_rewrite(struct route *r, bool is_local_context, struct str address, struct arena *arena, struct str *rewritten_r, struct err *err)
+int route_rewrite(struct route *r, bool is_local_context, struct str address, struct arena *arena,
+                  struct str *rewritten_r, struct err *err)
 {
     const struct settings *set = r->settings;
     struct str origin = is_local_context ? r->myorigin : set->remote_header_rewrite_domain;
@@ -59,6 +61,7 @@ int route_rewrite(struct route *r, bool is_local_context, struct str address, st
     *rewritten_r = address;
     if (!is_local_context && origin.len == 0)
         return 0;
-    *rewritten_r = arena_str(arena, route_rewrite_in(r, address, origin, is_local_context ? set->mydomain : origin, arena));
+    *rewritten_r =
+        arena_str(arena, route_rewrite_in(r, address, origin, is_local_context ? set->mydomain : origin, arena));
     return 0;
 }

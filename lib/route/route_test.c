@@ -65,7 +65,8 @@ static const char *resolve_from(const char *sender, const char *recipient)
     if (route_resolve(route, str_from(sender), str_from(recipient), &arena, &result, &err) < 0)
         return "!";
     return arena_strf(&arena, STR_FMT "|" STR_FMT "|" STR_FMT "%s", STR_ARG(result.transport), STR_ARG(result.nexthop),
-                      STR_ARG(result.recipient), result.has_source_route ? "(routed)" : "").ptr;
+                      STR_ARG(result.recipient), result.has_source_route ? "(routed)" : "")
+        .ptr;
 }
 
 static const char *resolve(const char *recipient)
@@ -114,7 +115,8 @@ END_TEST
 START_TEST(relayhost_and_sender_maps_choose_the_next_hop)
 {
     set.relayhost = STR("[gw.example]:587");
-    set.sender_dependent_relayhost_maps = STR("inline:{@s1.example=[one.example], {d@s2.example = DUNNO}, <>=null.example}");
+    set.sender_dependent_relayhost_maps =
+        STR("inline:{@s1.example=[one.example], {d@s2.example = DUNNO}, <>=null.example}");
     set.sender_dependent_default_transport_maps = STR("inline:{@s3.example=slow:, @s4.example=x:y}");
     ck_assert_str_eq(resolve("u@far.example"), "smtp|[gw.example]:587|u@far.example");
     ck_assert_str_eq(resolve("u@relay.example"), "relay|[gw.example]:587|u@relay.example");
@@ -129,8 +131,9 @@ END_TEST
 
 START_TEST(transport_maps_override)
 {
-    set.transport_maps = STR("inline:{a.example=slow:, b.example=:[b.gw], .c.example=uucp:host, {e.example = error:5.7.1 no mail},"
-                             " n.example=:, u@x.example=t1:h1, *=smtp:[star.example]}");
+    set.transport_maps =
+        STR("inline:{a.example=slow:, b.example=:[b.gw], .c.example=uucp:host, {e.example = error:5.7.1 no mail},"
+            " n.example=:, u@x.example=t1:h1, *=smtp:[star.example]}");
     ck_assert_str_eq(resolve("u@a.example"), "slow|a.example|u@a.example");
     ck_assert_str_eq(resolve("u@b.example"), "smtp|[b.gw]|u@b.example");
     ck_assert_str_eq(resolve("u@x.c.example"), "uucp|host|u@x.c.example");
@@ -227,7 +230,8 @@ END_TEST
 START_TEST(canonical_maps_one_address)
 {
     struct table_list *maps = table_list_open(
-        STR("inline:{joe@a.example=joseph@b.example, @c.example=@d.example, jane=jane.doe, {two@a.example = x, y}}"), 0);
+        STR("inline:{joe@a.example=joseph@b.example, @c.example=@d.example, jane=jane.doe, {two@a.example = x, y}}"),
+        0);
     struct err err = ERR_INIT;
     struct str mapped;
     open_route();

@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = str_of((const char *)data, size), rewritten;
     struct route_transport way = {STR("smtp"), STR("example.com")};
-    struct settings set = {.swap_bangpath = true, .allow_percent_hack = true, .append_at_myorigin = true, .append_dot_mydomain = true};
+    struct settings set = {
+        .swap_bangpath = true, .allow_percent_hack = true, .append_at_myorigin = true, .append_dot_mydomain = true};
     struct route route = {.settings = &set};
     struct arena arena = ARENA_INIT;
 
