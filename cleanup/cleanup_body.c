@@ -61,7 +61,9 @@ static void take_line(struct cleanup_message *m, struct str line, bool is_cut) C
             shown = arena_strf(&m->arena, "X-Mailbox-Line: " STR_FMT, STR_ARG(line));
         m->is_first_line = false;
     }
-    enum header_event event = header_scan_line(&m->scan, shown, &header);
+    // What is beyond the limit decides nothing, whether it is here already or not.
+    struct str start = str_slice(shown, 0, m->scan.max);
+    enum header_event event = header_scan_line(&m->scan, start, &header);
     if (header.len > 0)
         cleanup_header(m, header);
     if (event == HEADER_END) {

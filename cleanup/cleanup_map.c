@@ -192,6 +192,7 @@ struct expanding {
     struct str original;     // the address that is expanded
     struct expansion *items; // results and what is still to be looked up, in order
     size_t count, room;
+    size_t open; // items that no lookup has replaced
 };
 
 static void expansion_add(struct expanding *x, struct str address, int64_t depth, bool is_final)
@@ -201,6 +202,7 @@ static void expansion_add(struct expanding *x, struct str address, int64_t depth
         x->items = mem_realloc(x->items, x->room * sizeof *x->items);
     }
     x->items[x->count++] = (struct expansion){address, depth, is_final};
+    x->open++;
 }
 
 static void refuse_expansion(struct expanding *x, const char *what)
@@ -227,7 +229,7 @@ static void add_results(struct expanding *x, struct expansion from, struct str v
         refuse_lookup(m, "virtual_alias_maps", from.address, &err);
     for (size_t i = 0; i < list.count && cleanup_is_good(m); i++) {
         struct str mapped = route_mapped_address(m->daemon->route, from.address, list.items[i], extension, &m->arena);
-        if (x->count >= (size_t)s->virtual_alias_expansion_limit)
+        if (x->open >= (size_t)s->virtual_alias_expansion_limit)
             refuse_expansion(x, "expansion size");
         else if (s->virtual_alias_address_length_limit > 0 &&
                  mapped.len > (size_t)s->virtual_alias_address_length_limit)
@@ -254,8 +256,10 @@ static bool expand_one(struct expanding *x, size_t at) CO
         route_lookup_address(x->m->daemon->route, x->m->daemon->virtual_alias, item.address, &value, &extension, &err);
     if (found < 0)
         refuse_lookup(x->m, "virtual_alias_maps", item.address, &err);
-    if (found > 0)
+    if (found > 0) {
+        x->open--;
         add_results(x, item, buf_str(&value), extension);
+    }
     buf_release(&value);
     return found > 0;
 }
