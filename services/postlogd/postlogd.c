@@ -71,6 +71,7 @@ static void serve(struct service_context *ctx, struct service_client *client)
 
 int main(int argc, char **argv)
 {
-    struct service service = {.program = "postlogd", .flags = SERVICE_DATAGRAM | SERVICE_SOLITARY, .init = init, .serve = serve};
+    struct service service = {
+        .program = "postlogd", .flags = SERVICE_DATAGRAM | SERVICE_SOLITARY, .init = init, .serve = serve};
     return service_main(&service, argc, argv);
 }
