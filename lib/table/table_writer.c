@@ -29,6 +29,7 @@ struct table_writer {
     MDB_dbi dbi;
     size_t map_size;
     size_t puts, bytes; // in this transaction
+    bool is_loose;      // several transactions left free pages behind
 };
 
 static int fail(struct err *err, const struct table_writer *w, int rc)
@@ -168,6 +169,7 @@ static int commit_batch(struct table_writer *w)
 
     w->txn = NULL;
     w->puts = w->bytes = 0;
+    w->is_loose = true;
     if (rc == 0)
         rc = mdb_env_info(w->env, &info);
     if (rc == 0 && (info.me_last_pgno + 1) * (size_t)sysconf(_SC_PAGESIZE) + HEADROOM > w->map_size) {
@@ -249,16 +251,45 @@ static int sync_directory(const char *path)
     return rc;
 }
 
+// Puts FILE.lmdb.tmp in place.
+static int publish(const struct table_writer *w)
+{
+    if (fsync(w->lock_fd) < 0 || rename(w->temporary, w->path) < 0)
+        return errno;
+    return 0;
+}
+
+// Puts a copy without free pages in place; the lock on the temporary file keeps other writers away meanwhile.
+static int publish_compact(const struct table_writer *w)
+{
+    char *copy = mem_alloc(strlen(w->temporary) + 2);
+    int rc, fd;
+
+    strcat(strcpy(copy, w->temporary), "2");
+    fd = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+    rc = fd < 0 ? errno : mdb_env_copyfd2(w->env, fd, MDB_CP_COMPACT);
+    if (rc == 0 && (fsync(fd) < 0 || rename(copy, w->path) < 0 || unlink(w->temporary) < 0))
+        rc = errno;
+    if (fd >= 0)
+        close(fd);
+    if (rc != 0)
+        unlink(copy);
+    mem_free(copy);
+    return rc;
+}
+
 int table_writer_commit(struct table_writer *w, struct err *err)
 {
     int rc = mdb_txn_commit(w->txn);
 
     w->txn = NULL;
     if (rc == 0)
-        rc = mdb_env_sync(w->env, 1);
+        rc = w->is_loose ? publish_compact(w) : mdb_env_sync(w->env, 1);
     mdb_env_close(w->env);
     w->env = NULL;
-    if (rc == 0 && (fsync(w->lock_fd) < 0 || rename(w->temporary, w->path) < 0 || sync_directory(w->path) < 0))
+    if (rc == 0 && !w->is_loose)
+        rc = publish(w);
+    if (rc == 0 && sync_directory(w->path) < 0)
         rc = errno;
     if (rc != 0) {
         fail(err, w, rc);
