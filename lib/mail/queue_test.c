@@ -253,6 +253,56 @@ START_TEST(test_pointers)
 }
 END_TEST
 
+// As a milter leaves a file: a header inserted and a recipient added behind the end, reached by pointers.
+START_TEST(test_edited_file)
+{
+    struct buf b = BUF_INIT;
+    struct err err = ERR_INIT;
+    struct queue_envelope e;
+    struct str line;
+    bool ended;
+    queue_record_addf(&b, REC_SIZE, "%15d %15d %15d %15d %15d %15d", 0, 0, 1, 0, 0, 0);
+    queue_record_add(&b, REC_FROM, STR("s@x"));
+    queue_record_add(&b, REC_RCPT, STR("r1@x"));
+    queue_record_addf(&b, REC_POINTER, "%15d", 0);
+    queue_record_add(&b, REC_MESSAGE, STR(""));
+    int64_t data = (int64_t)b.len;
+    queue_record_add(&b, REC_NORM, STR("Subject: x"));
+    size_t jump = b.len;
+    queue_record_addf(&b, REC_POINTER, "%15d", 0);
+    size_t back = b.len;
+    queue_record_add(&b, REC_NORM, STR(""));
+    queue_record_add(&b, REC_EXTRACTED, STR(""));
+    size_t jump2 = b.len;
+    queue_record_addf(&b, REC_POINTER, "%15d", 0);
+    size_t end = b.len;
+    queue_record_add(&b, REC_END, STR(""));
+    char number[40];
+    snprintf(number, sizeof number, "%15zu", b.len);
+    memcpy(b.ptr + jump + 2, number, 15);
+    queue_record_add(&b, REC_NORM, STR("X-Added: y"));
+    queue_record_addf(&b, REC_POINTER, "%15zu", back);
+    snprintf(number, sizeof number, "%15zu", b.len);
+    memcpy(b.ptr + jump2 + 2, number, 15);
+    queue_record_add(&b, REC_RCPT, STR("r2@x"));
+    queue_record_addf(&b, REC_POINTER, "%15zu", end);
+    int fd = file_of(&b);
+    ck_assert_msg(queue_envelope_read(fd, &arena, 0, 0, &e, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(e.recipient_count_read, 2);
+    expect_str(e.recipients[1].address, "r2@x");
+    struct queue_reader *r = queue_reader_open(fd, data, &err);
+    static const char *const want[] = {"Subject: x", "X-Added: y", ""};
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(queue_reader_next(r, &line, &ended, &err), 1);
+        expect_str(line, want[i]);
+    }
+    ck_assert_int_eq(queue_reader_next(r, &line, &ended, &err), 0);
+    queue_reader_close(r);
+    close(fd);
+    buf_release(&b);
+}
+END_TEST
+
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
     return remove(path);
@@ -271,6 +321,7 @@ int main(void)
     tcase_add_test(t, test_content);
     tcase_add_test(t, test_truncated);
     tcase_add_test(t, test_pointers);
+    tcase_add_test(t, test_edited_file);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
