@@ -32,10 +32,13 @@ fuzz:
 	@$(MAKE) --no-print-directory $(FUZZ_BUILD) fuzz-bins
 	@bash tests/fuzz.sh build-fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ_NAMES)
 
+# Frames are larger with the sanitizers' red zones.
+ASAN_BUILD := BUILD=build-asan OPT=-O1 \
+    SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -Wno-frame-larger-than"
+
 # The sanitizer builds run the unit tests, and the end-to-end tests marked `sanitize`.
 asan:
-	@$(MAKE) --no-print-directory BUILD=build-asan OPT=-O1 \
-	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" programs check-units
+	@$(MAKE) --no-print-directory $(ASAN_BUILD) programs check-units
 	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 DROMOS_BIN=build-asan/bin $(PYTEST) -q -m sanitize tests
 
 # Clang's thread-safety analysis checks that only functions marked CO suspend.
