@@ -184,3 +184,25 @@ def test_mailbox_size_limit(system):
     assert found.group(1) == "5.2.2" and found.group(2) == "bounced"
     one.wait_queue_empty()
     assert (one.mail_directory / one.person).stat().st_size == size
+
+
+def test_edited_aliases_without_an_index(system):
+    """The text is newer than the index: it is read as an alias file, also by the SMTP server."""
+    one = system("first: PERSON\n", local_recipient_maps="$alias_maps")
+    path = one.file("aliases", f"second: {one.person}\nthird: second\n")
+    os.utime(path, (time.time() + 5, time.time() + 5))
+    time.sleep(1.1)
+    send(one, "third@test.example")
+    one.log.wait_for(r"orig_to=<third@test\.example>, .*status=sent")
+    one.restart()
+    send(one, "second@test.example")
+    one.log.wait_for(r"orig_to=<second@test\.example>, .*status=sent")
+
+
+@pytest.mark.root
+def test_rootless(instance, accounts):
+    one = instance(user=accounts.person)
+    send(one, f"{accounts.person}@test.example", subject="rootless")
+    assert status_of(one, f"{accounts.person}@test.example").groups() == ("2.0.0", "sent", "delivered to mailbox")
+    send(one, "daemon@test.example")
+    assert status_of(one, "daemon@test.example").group(2) == "deferred"

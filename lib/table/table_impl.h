@@ -64,7 +64,10 @@ enum table_type_traits {
 extern const struct table_type table_type_lmdb, table_type_hash, table_type_btree, table_type_texthash, table_type_cidr,
     table_type_static, table_type_inline, table_type_fail, table_type_environ, table_type_internal, table_type_unix,
     table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap, table_type_regexp, table_type_pcre, table_type_tcp,
-    table_type_socketmap;
+    table_type_socketmap, table_type_memcache, table_type_cdb, table_type_proxy, table_type_proxy_full;
+void table_add_types(const struct table_type *const *more); // ends with NULL
+// NULL: err says why not.
+const struct table_type *table_type_choose(struct str name, bool is_proxied, unsigned flags, struct err *err);
 
 struct table_watch *table_add_watch(struct table *t, const char *path); // taken as it is now
 void table_note_change(const char *name);                              // this process must start anew to see it
@@ -104,6 +107,9 @@ struct table_lines *table_lines_open_fd(int fd, const char *path); // takes fd
 int table_lines_next(struct table_lines *l, struct str *text_r, unsigned *line_r, struct err *err); // 1, 0 end, -1
 void table_lines_close(struct table_lines *l);
 
+// Is the first entry written as aliases(5) wants it ("name: value")? An alias file that is used through hash: must not be read,
+// and its index not rebuilt, by the other grammar.
+bool table_text_looks_like_aliases(const struct table_watch *w);
 struct table_text *table_text_open_fd(int fd, const char *path, unsigned flags); // takes fd
 
 // As table_list_lookup, but passes by the tables that take full keys only.

@@ -68,24 +68,33 @@ static bool may_rebuild(const struct table *t)
     return dir.st_uid == geteuid() && t->watches[0].uid == geteuid() && (dir.st_mode & 022) == 0;
 }
 
+static bool is_fresh(const struct table_watch *index, const struct table_watch *text)
+{
+    return index->exists && !is_older(index, text);
+}
+
 static void *hash_open(struct table *t, struct err *err)
 {
     struct err ignored = ERR_INIT;
     struct lmdb_reader *lmdb = NULL;
     struct table_watch *text, *index;
+    unsigned flags = t->flags;
 
     add_watches(t);
     text = &t->watches[0];
     index = &t->watches[1];
-    if (text->exists && (!index->exists || is_older(index, text)) && may_rebuild(t) &&
-        table_rebuild_index(t->body, t->flags, &ignored) == 0)
-        table_watch_take(index);
-    if (index->exists && !is_older(index, text))
+    if (text->exists && !is_fresh(index, text)) {
+        if (table_text_looks_like_aliases(text))
+            flags |= TABLE_ALIAS_SOURCE;
+        if (may_rebuild(t) && table_rebuild_index(t->body, flags, &ignored) == 0)
+            table_watch_take(index);
+    }
+    if (is_fresh(index, text))
         lmdb = lmdb_reader_open(index->path, err);
     if (lmdb != NULL)
         return wrap(lmdb, NULL);
     if (text->exists)
-        return wrap(NULL, table_memory_load(text, t->body, t->flags, err));
+        return wrap(NULL, table_memory_load(text, t->body, flags, err));
     if (!index->exists)
         err_set(err, ERR_TEMPORARY, "open database %s: %s", index->path, strerror(ENOENT));
     return NULL;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -176,15 +177,39 @@ END_TEST
 START_TEST(hash_rebuilds_an_old_index)
 {
     struct table *t;
+    struct stat st;
+    mode_t old = umask(077);
     write_file("h", "a one\n");
+    ck_assert_int_eq(chmod(path("h"), 0644), 0);
     t = open_named("hash", "h", 0);
+    umask(old);
     ck_assert_str_eq(ask(t, "a"), "one");
-    ck_assert_int_eq(access(path("h.lmdb"), F_OK), 0);
+    ck_assert_int_eq(stat(path("h.lmdb"), &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0644);
     table_close(t);
     ck_assert_int_eq(unlink(path("h.lmdb")), 0);
     t = open_named("hash", "h", TABLE_NO_REBUILD);
     ck_assert_str_eq(ask(t, "a"), "one");
     ck_assert_int_lt(access(path("h.lmdb"), F_OK), 0);
+    table_close(t);
+}
+END_TEST
+
+START_TEST(an_alias_file_keeps_its_grammar)
+{
+    struct table *t;
+    write_file("aliases", "# local aliases\nroot: joe,\n  jane\nPostmaster: root\n");
+    for (unsigned flags = 0; flags <= TABLE_NO_REBUILD; flags += TABLE_NO_REBUILD) {
+        unlink(path("aliases.lmdb"));
+        t = open_named("hash", "aliases", flags);
+        ck_assert_str_eq(ask(t, "root"), "joe,  jane");
+        ck_assert_str_eq(ask(t, "postmaster"), "root");
+        ck_assert_str_eq(ask(t, "root:"), "-");
+        table_close(t);
+    }
+    write_file("passwords", "[gw.example]:587 user:secret\n2001:db8::1 x\n");
+    t = open_named("hash", "passwords", 0);
+    ck_assert_str_eq(ask(t, "[gw.example]:587"), "user:secret");
     table_close(t);
 }
 END_TEST
@@ -368,6 +393,7 @@ int main(void)
     tcase_add_test(tc, a_missing_table_fails_until_it_appears);
     tcase_add_test(tc, lmdb_is_replaced_under_a_reader);
     tcase_add_test(tc, hash_rebuilds_an_old_index);
+    tcase_add_test(tc, an_alias_file_keeps_its_grammar);
     tcase_add_test(tc, many_keys_and_long_values_survive);
     tcase_add_test(tc, cidr_follows_postfix);
     tcase_add_test(tc, cidr_index_finds_the_first_network);

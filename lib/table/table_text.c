@@ -108,6 +108,32 @@ static bool parse_alias_line(struct table_text *t, struct str text, unsigned lin
     return true;
 }
 
+static bool line_is_alias(struct str line)
+{
+    size_t end = key_end(line, " \t\r\n\v\f");
+    struct str key = str_slice(line, 0, end), rest = str_trim(str_slice(line, end, line.len));
+
+    if (str_ends(key, STR(":")) || str_starts(rest, STR(":")))
+        return true;
+    return rest.len == 0 && key_end(key, ":") < key.len; // "name:value"
+}
+
+bool table_text_looks_like_aliases(const struct table_watch *w)
+{
+    struct table_lines *lines;
+    struct str line;
+    unsigned number;
+    bool is_alias;
+    int fd = table_watch_open(w);
+
+    if (fd < 0)
+        return false;
+    lines = table_lines_open_fd(fd, w->path);
+    is_alias = table_lines_next(lines, &line, &number, NULL) > 0 && line_is_alias(line);
+    table_lines_close(lines);
+    return is_alias;
+}
+
 int table_text_next(struct table_text *t, struct str *key_r, struct str *value_r, unsigned *line_r, struct err *err)
 {
     for (;;) {

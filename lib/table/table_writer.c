@@ -263,11 +263,14 @@ static int publish(const struct table_writer *w)
 static int publish_compact(const struct table_writer *w)
 {
     char *copy = mem_alloc(strlen(w->temporary) + 2);
+    struct stat st;
     int rc, fd;
 
     strcat(strcpy(copy, w->temporary), "2");
     fd = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-    rc = fd < 0 ? errno : mdb_env_copyfd2(w->env, fd, MDB_CP_COMPACT);
+    rc = fd < 0 || fstat(w->lock_fd, &st) < 0 || fchmod(fd, st.st_mode & 0777) < 0 ? errno : 0;
+    if (rc == 0)
+        rc = mdb_env_copyfd2(w->env, fd, MDB_CP_COMPACT);
     if (rc == 0 && (fsync(fd) < 0 || rename(copy, w->path) < 0 || unlink(w->temporary) < 0))
         rc = errno;
     if (fd >= 0)
@@ -317,6 +320,7 @@ int table_rebuild_index(const char *path, unsigned flags, struct err *err)
     struct table_text *text = table_text_open(path, flags, err);
     struct table_writer *w;
     struct buf name = BUF_INIT;
+    struct stat st;
     int rc;
 
     if (text == NULL)
@@ -328,7 +332,10 @@ int table_rebuild_index(const char *path, unsigned flags, struct err *err)
         table_text_close(text);
         return -1;
     }
-    rc = copy_text(w, text, err);
+    // Daemons run with a narrow umask; the index is to be read by whom the text may be read.
+    rc = stat(path, &st) < 0 || fchmod(w->lock_fd, (st.st_mode & 0644) | 0600) < 0 ? err_errno(err, "mode of %s", w->temporary) : 0;
+    if (rc == 0)
+        rc = copy_text(w, text, err);
     table_text_close(text);
     if (rc == 0)
         return table_writer_commit(w, err);
