@@ -1,5 +1,5 @@
 QMGR_PARTS := qmgr/qmgr_message.c qmgr/qmgr_active.c qmgr/qmgr_scan.c qmgr/qmgr_transport.c qmgr/qmgr_destination.c \
-        qmgr/qmgr_schedule.c qmgr/qmgr_deliver.c qmgr/qmgr_finish.c
+        qmgr/qmgr_schedule.c qmgr/qmgr_deliver.c qmgr/qmgr_finish.c qmgr/qmgr_remove.c
 PROGRAMS += qmgr
 qmgr_DIR := daemon
 qmgr_SRCS := qmgr/qmgr.c $(QMGR_PARTS)

@@ -5,6 +5,7 @@
 #include "qmgr/qmgr.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/sys/sys.h"
@@ -16,6 +17,15 @@ struct client {
     struct list link;
     struct co *co;
 };
+
+static bool is_in_memory(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is = fd >= 0 && sys_sync_is_instant(fd);
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
 
 static int init(struct service_context *ctx, struct err *err)
 {
@@ -31,6 +41,8 @@ static int init(struct service_context *ctx, struct err *err)
     co_event_init(&q->stirred);
     list_init(&q->clients);
     list_init(&q->chores);
+    list_init(&q->removals);
+    q->removes_at_once = is_in_memory(s->queue_directory.ptr);
     q->route = route_open(s, err);
     if (q->route == NULL)
         return -1;

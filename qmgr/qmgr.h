@@ -46,6 +46,9 @@ struct qmgr {
     struct list clients;   // connections that announce messages
     struct list chores;    // messages that wait for a worker (qmgr_finish.c)
     unsigned workers;
+    struct list removals;  // finished messages whose files are to be removed (qmgr_remove.c)
+    unsigned removers;
+    bool removes_at_once;  // the queue is in memory: nothing waits for a disk
     unsigned outstanding;  // requests at agents
     unsigned cpus;
     struct co_event stirred; // something began that the round each second looks after
@@ -186,6 +189,7 @@ void qmgr_entry_lost(struct qmgr_entry *e);                     // its agent wen
 void qmgr_entry_to_retry(struct qmgr_entry *e, struct str text); // "4.3.0 text": deferred by the retry service
 
 // ---- Ends of messages
+void qmgr_remove(struct qmgr_message *m); // unlinks active/ID, logs "removed", frees m
 void qmgr_finish(struct qmgr_message *m);
 void qmgr_chore_add(struct qmgr_message *m); // needs a coroutine: refill or notifications
 bool qmgr_is_drained(const struct qmgr *q);

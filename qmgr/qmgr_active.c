@@ -106,29 +106,27 @@ static void save_corrupt(struct qmgr *q, struct str id, const char *why)
 }
 
 // Reads the envelope. 0; -1: the message is not for now, the file was put where it belongs.
-static int read_file(struct qmgr_message *m, int fd, struct queue_envelope *envelope_r)
+static int read_file(struct qmgr_message *m, int fd, struct queue_envelope *envelope_r, struct err *err)
 {
     struct qmgr *q = m->qmgr;
     struct str id = m->request.queue_id;
-    struct err err = ERR_INIT;
-    if (queue_envelope_read(fd, &m->arena, batch_size(q), 0, envelope_r, &err) == 0)
+    if (queue_envelope_read(fd, &m->arena, batch_size(q), 0, envelope_r, err) == 0)
         return 0;
-    if (err_is_permanent(&err)) {
-        save_corrupt(q, id, err.text);
+    if (err_is_permanent(err)) {
+        save_corrupt(q, id, err->text);
         return -1;
     }
-    log_warn(STR_FMT ": cannot read message file: %s", STR_ARG(id), err.text);
-    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, &err) == 1)
+    log_warn(STR_FMT ": cannot read message file: %s", STR_ARG(id), err->text);
+    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, err) == 1)
         qmgr_scan_soon(&q->incoming, q->settings->minimal_backoff_time);
     return -1;
 }
 
 // Opens active/ID, alone. -1: still being delivered, or gone.
-static int open_alone(struct qmgr *q, struct str id)
+static int open_alone(struct qmgr *q, struct str id, struct err *err)
 {
-    struct err err = ERR_INIT;
-    int fd = queue_file_open(AT_FDCWD, &q->layout, QUEUE_ACTIVE, id, O_RDWR, &err);
-    if (fd < 0 && err.errnum == ELOOP) {
+    int fd = queue_file_open(AT_FDCWD, &q->layout, QUEUE_ACTIVE, id, O_RDWR, err);
+    if (fd < 0 && err->errnum == ELOOP) {
         save_corrupt(q, id, "no regular file");
         return -1;
     }
@@ -138,9 +136,9 @@ static int open_alone(struct qmgr *q, struct str id)
         close(fd);
         log_info(STR_FMT ": skipped, still being delivered", STR_ARG(id));
     } else {
-        log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
+        log_warn(STR_FMT ": %s", STR_ARG(id), err->text);
     }
-    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, &err) == 1)
+    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, err) == 1)
         qmgr_scan_soon(&q->incoming, LOCKED_RETRY_SECONDS);
     return -1;
 }
@@ -184,26 +182,26 @@ static void admit(struct qmgr_message *m, int fd, const struct queue_envelope *e
 void qmgr_active_load(struct qmgr *q, const char *queue, struct str id)
 {
     struct err err = ERR_INIT;
-    struct queue_envelope envelope;
+    struct stat st;
     struct qmgr_message *m = qmgr_message_new(q, id);
     if (m == NULL)
         return;
+    struct queue_envelope *envelope = ARENA_NEW(&m->arena, struct queue_envelope);
     int moved = queue_file_move(AT_FDCWD, &q->layout, id, queue, QUEUE_ACTIVE, &err);
     if (moved < 0)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
-    int fd = moved == 1 ? open_alone(q, id) : -1;
+    int fd = moved == 1 ? open_alone(q, id, &err) : -1;
     if (fd < 0) {
         qmgr_message_free(m);
         return;
     }
-    struct stat st;
     m->is_forced_to_expire = fstat(fd, &st) == 0 && (st.st_mode & MODE_EXPIRED);
-    if (read_file(m, fd, &envelope) < 0) {
+    if (read_file(m, fd, envelope, &err) < 0) {
         close(fd);
         qmgr_message_free(m);
         return;
     }
-    admit(m, fd, &envelope);
+    admit(m, fd, envelope);
 }
 
 // ---- The next recipients of a message that has too many to be held at once

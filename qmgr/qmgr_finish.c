@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // qmgr_finish.c: the end of a round: notifications, then removal, or deferral with back-off.
 //
-// The common case (all sent) is one unlink and one log line at once. What needs the bounce service, or more recipients
+// The common case (all sent) goes straight to qmgr_remove. What needs the bounce service, or more recipients
 // read, is a chore: a few workers take those in turn, so that a slow service holds up nothing but notifications.
 // Suspends: workers.
 #include <fcntl.h>
@@ -17,17 +17,6 @@ enum { WORKERS_MAX = 20, WARN_PAYLOAD = 15 };
 static bool is_warning_due(const struct qmgr_message *m)
 {
     return m->deferred > 0 && m->warn_time > 0 && m->warn_time <= clock_wall();
-}
-
-static void remove_message(struct qmgr_message *m)
-{
-    struct err err = ERR_INIT;
-    struct str id = m->request.queue_id;
-    if (queue_file_remove(AT_FDCWD, &m->qmgr->layout, QUEUE_ACTIVE, id, &err) < 0)
-        log_warn(STR_FMT ": cannot remove: %s", STR_ARG(id), err.text);
-    else
-        log_info(STR_FMT ": removed", STR_ARG(id));
-    qmgr_message_free(m);
 }
 
 // Tried again after a while: the file's time says when.
@@ -54,7 +43,7 @@ static void end_round(struct qmgr_message *m)
     if (m->deferred > 0)
         defer_message(m);
     else
-        remove_message(m);
+        qmgr_remove(m);
 }
 
 // ---- Notifications
@@ -161,5 +150,5 @@ void qmgr_chore_add(struct qmgr_message *m)
 
 bool qmgr_is_drained(const struct qmgr *q)
 {
-    return q->outstanding == 0 && q->workers == 0;
+    return q->outstanding == 0 && q->workers == 0 && q->removers == 0;
 }
