@@ -152,6 +152,7 @@ int postmap_main(struct postmap *p, int argc, char **argv)
     p->settings = &settings;
     if (p->tables[0] == NULL)
         usage(p);
+    table_use_backends();
     co_loop_init();
     co_spawn(p->program, run, &r);
     co_loop_run(GRACE_MS);

@@ -6,8 +6,10 @@
 set -euo pipefail
 
 build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev libidn2-dev libseccomp-dev liblmdb-dev
-    libpcre2-dev libssl-dev libsasl2-dev check libclang-rt-dev clang-format)
-test_packages=(python3 python3-pytest swaks lmdb-utils strace)
+    libpcre2-dev libssl-dev libsasl2-dev check libclang-rt-dev clang-format
+    libcdb-dev libsqlite3-dev libpq-dev libmariadb-dev libldap-dev libhiredis-dev)
+test_packages=(python3 python3-pytest swaks lmdb-utils strace
+    sqlite3 postgresql mariadb-server slapd ldap-utils memcached redis-server)
 
 if [ "${1:-}" = --list ]; then
     printf '%s\n' "${build_packages[@]}" "${test_packages[@]}"
@@ -37,6 +39,7 @@ fi
 
 echo "deps.sh: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+export RUNLEVEL=1 # the tests start servers of their own: none is started by its package
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install_missing() {

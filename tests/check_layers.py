@@ -14,7 +14,8 @@ RANKS = [
     ["lib/co"],
     ["lib/net", "lib/sys"],
     ["lib/conf", "lib/mail"],
-    ["lib/ipc", "lib/table"],
+    ["lib/ipc"],
+    ["lib/table"],
     ["lib/route", "lib/sasl", "lib/milter"],
     ["lib/agent"],
 ]
@@ -30,6 +31,7 @@ HOMES = {
     r"ares": ["lib/net"],
     r"lmdb\.h": ["lib/table"],
     r"pcre2": ["lib/table"],
+    r"libpq-fe\.h|mysql\.h|sqlite3\.h|ldap\.h|hiredis/|cdb\.h": ["lib/table"],
     r"seccomp\.h": ["lib/sys"],
     r"linux/|sys/(epoll|eventfd|signalfd|timerfd|inotify|prctl|capability)\.h": ["lib/sys", "lib/co"],
 }

@@ -9,30 +9,6 @@
 
 #define CHECK_INTERVAL_MS 1000
 
-static const struct table_type *const types[] = {
-    &table_type_btree, &table_type_cidr, &table_type_environ, &table_type_fail, &table_type_hash, &table_type_inline,
-    &table_type_internal, &table_type_lmdb, &table_type_nis, &table_type_pcre, &table_type_pipemap, &table_type_randmap,
-    &table_type_regexp, &table_type_socketmap, &table_type_static, &table_type_tcp, &table_type_texthash, &table_type_unionmap, &table_type_unix,
-};
-// As `postconf -m` lists them; proxy: is served inside the process.
-static const char *const type_names[] = {
-    "btree", "cidr", "environ", "fail", "hash", "inline", "internal", "lmdb", "nis", "pcre", "pipemap", "proxy", "randmap",
-    "regexp", "socketmap", "static", "tcp", "texthash", "unionmap", "unix", NULL,
-};
-
-const char *const *table_types(void)
-{
-    return type_names;
-}
-
-static const struct table_type *find_type(struct str name)
-{
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        if (str_is(name, str_from(types[i]->name)))
-            return types[i];
-    return NULL;
-}
-
 struct table_watch *table_add_watch(struct table *t, const char *path)
 {
     struct table_watch *w = &t->watches[t->watch_count++];
@@ -48,7 +24,6 @@ static void release_watches(struct table *t)
     t->watch_count = 0;
 }
 
-// proxy:TYPE:NAME is TYPE:NAME, opened here: the proxy service is for types with connections to share.
 static struct str without_proxy(struct str type_name)
 {
     while (str_starts(type_name, STR("proxy:")))
@@ -69,11 +44,9 @@ struct table *table_open(struct str type_name, unsigned flags)
         return t;
     }
     t->body = t->name + (rest.ptr - t->name);
-    t->type = find_type(type);
-    if (t->type == NULL) {
-        err_set(&t->why, ERR_TEMPORARY, "unsupported dictionary type: " STR_FMT, STR_ARG(type));
+    t->type = table_type_choose(type, str_starts(type_name, STR("proxy:")), flags, &t->why);
+    if (t->type == NULL)
         return t;
-    }
     t->data = t->type->open(t, &t->why);
     t->next_check = clock_ms() + CHECK_INTERVAL_MS;
     return t;

@@ -4,7 +4,10 @@
 // Tables are opened before the jail and answer without opening files where possible; a changed source is noticed (at most one stat a second
 // for each table) and taken up without a reload. hash: and btree: are served by LMDB (FILE.lmdb, rebuilt when the text is newer and
 // the caller may write there; else the text is read into memory). A table that cannot be opened answers every query with a
-// temporary failure, logged once. Values are bounded by TABLE_VALUE_MAX. May suspend only for network-backed types (later).
+// temporary failure, logged once. Values are bounded by TABLE_VALUE_MAX. May suspend only for network-backed types.
+//
+// ldap:, mysql:, pgsql:, redis: and sqlite: are asked of the proxymap service, but in programs that link the client libraries
+// (table_use_backends). tcp:, socketmap: and memcache: are asked directly, or with proxy: in front of them of proxymap.
 #ifndef DROMOS_TABLE_TABLE_H
 #define DROMOS_TABLE_TABLE_H
 
@@ -94,6 +97,11 @@ int table_writer_delete(struct table_writer *w, struct str key, struct err *err)
 int table_writer_commit(struct table_writer *w, struct err *err) MUST_CHECK; // durable, visible; frees w
 void table_writer_abort(struct table_writer *w);
 const char *const *table_types(void); // sorted names, ends with NULL
+
+// ---- The types with large client libraries. Called once at start, before any table is opened.
+void table_use_backends(void);
+bool table_type_is_backend(struct str name);      // built in, and one of those
+void table_set_proxy_service(struct str name);    // proxymap_service_name, where it is not "proxymap"
 
 // The text form shared by postmap, texthash and rebuilt hash: "key value" lines, # comments, continuation by leading blanks.
 struct table_text;

@@ -23,6 +23,7 @@ int table_peer_query(struct table_peer *p, table_peer_ask *ask, void *question, 
 // ---- Pure decoders, for tests and fuzzing.
 int table_tcp_reply(struct raw line, struct buf *value_r, struct err *err);             // 1, 0, -1
 int table_socketmap_frame(struct raw input, struct str *payload_r, struct err *err);    // 1 a frame, 0 more needed, -1
+int64_t table_memcache_size(struct raw line, struct str key, int64_t limit); // "VALUE key flags bytes": bytes, or -1
 int table_socketmap_reply(struct str reply, struct buf *value_r, struct err *err);      // 1, 0, -1
 
 #endif
