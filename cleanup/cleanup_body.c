@@ -104,7 +104,8 @@ static void count_bytes(struct cleanup_message *m, size_t len)
 {
     int64_t limit = m->daemon->settings->message_size_limit;
     m->content_bytes += (int64_t)len;
-    if (limit <= 0 || m->content_bytes <= limit || !cleanup_is_good(m))
+    bool is_notice = (m->flags & SUBMIT_BOUNCE) != 0; // wraps a message of up to the limit: bounded by its own rules
+    if (limit <= 0 || m->content_bytes <= limit || is_notice || !cleanup_is_good(m))
         return;
     cleanup_warn(m, "queue file size limit exceeded");
     cleanup_refuse(m, 552, "5.3.4", "Error: message file too big");

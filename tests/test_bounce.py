@@ -139,6 +139,15 @@ def test_large_message_is_returned_without_its_body(reporting, sink):
     assert len(back.wait(1, instance=system)[0].data) < 8000
 
 
+def test_report_may_be_larger_than_a_message(reporting, sink):
+    """The report wraps a message that itself was within message_size_limit."""
+    far = sink()
+    far.on("rcpt", "550 5.1.1 unknown")
+    system, back = reporting(f"far.example smtp:{far.nexthop}\n", message_size_limit="20000", bounce_size_limit="50000")
+    smtp_send(system, "joe@client.example", "user@far.example", make_message(size=19_000))
+    assert len(back.wait(1, instance=system)[0].data) > 20_000
+
+
 def test_success_report_for_local_delivery(reporting, virtual, workdir):
     system, back = reporting(**virtual(workdir / "m", "alice"))
     (workdir / "m").mkdir()
