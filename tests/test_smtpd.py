@@ -187,7 +187,7 @@ def test_message_over_the_size_limit(system, talk):
     code, text = talk.reply()
     assert code == 552 and text.startswith("5.3.4")
     talk.expect("NOOP", 250)
-    assert not system.queue_ids("incoming", "active", "deferred")
+    wait_until(lambda: not system.queue_ids("incoming", "active", "deferred"), 5, "the refused file to go")
 
 
 def test_chunks_over_the_size_limit(talk):
