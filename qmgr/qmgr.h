@@ -64,14 +64,19 @@ struct qmgr_entry { // recipients of one message for one destination: one reques
     struct qmgr_entry *sibling; // the message's next entry for the same destination: queued when this one has left
     struct delivery_recipient *recipients;
     size_t count;
+    unsigned batch;    // whose memory this is
     unsigned attempts; // agents that were lost while they had it
 };
 
+#define QMGR_BATCHES 3
 struct qmgr_message {
     struct qmgr *qmgr;
     struct list link; // qmgr->chores
-    struct arena arena; // the envelope and the first recipients
-    struct arena batch; // recipients read later, all of one batch
+    // The envelope and the first recipients are in batch 0. More recipients are read into one of the others when few are left.
+    struct qmgr_batch {
+        struct arena arena;
+        size_t open; // entries
+    } batches[QMGR_BATCHES];
     struct delivery_request request; // without recipients and nexthop
     int64_t warn_time, warn_offset;
     int trace_flags;
@@ -81,6 +86,7 @@ struct qmgr_message {
     size_t open;        // entries that are not settled, plus one while recipients are being added
     size_t recipients;  // in memory
     size_t deferred;    // recipients that must be tried again
+    bool is_refilling;  // a worker is about to read more recipients
     bool has_bounced;   // bounce/ holds entries that nobody was told about
     bool has_expired;
     bool has_trace;     // trace/ holds entries
@@ -95,10 +101,10 @@ void qmgr_message_free(struct qmgr_message *m); // takes it out of qmgr->message
 // Fills the message from its file's envelope.
 void qmgr_message_set_envelope(struct qmgr_message *m, const struct queue_envelope *e);
 struct delivery_recipient *qmgr_message_copy_recipients(struct arena *arena, const struct queue_envelope *e);
-// Routes recipients (in m->arena or m->batch) and queues them at their destinations.
-void qmgr_message_assign(struct qmgr_message *m, struct arena *arena, struct delivery_recipient *recipients,
+// Routes recipients (in the memory of that batch) and queues them at their destinations.
+void qmgr_message_assign(struct qmgr_message *m, unsigned batch, struct delivery_recipient *recipients,
                          size_t count) CO;
-void qmgr_message_release(struct qmgr_message *m); // one entry less open; at zero: next batch, or the end
+void qmgr_message_release(struct qmgr_message *m); // one entry less open; few recipients left: the next batch; none: the end
 bool qmgr_message_is_expired(const struct qmgr_message *m);
 void qmgr_message_log_from(const struct qmgr_message *m, const char *rest); // "QID: from=<...>REST"
 

@@ -10,7 +10,7 @@
 #include "lib/sys/sys.h"
 #include "qmgr/qmgr.h"
 
-enum { BATCH_MAX = 5000, LOCKED_RETRY_SECONDS = 5, MODE_EXPIRED = 0010, DEFERRED_SHARE = 4 };
+enum { BATCH_MAX = 1000, LOCKED_RETRY_SECONDS = 5, MODE_EXPIRED = 0010, DEFERRED_SHARE = 4 };
 
 bool qmgr_active_has_room(const struct qmgr *q, bool for_deferred)
 {
@@ -89,7 +89,7 @@ void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice)
     m->request.active_us = clock_wall_us();
     log_active(m, (int64_t)arrival.request.recipient_count);
     m->open = 1;
-    qmgr_message_assign(m, &m->arena, (struct delivery_recipient *)(uintptr_t)arrival.request.recipients,
+    qmgr_message_assign(m, 0, (struct delivery_recipient *)(uintptr_t)arrival.request.recipients,
                         arrival.request.recipient_count);
     qmgr_message_release(m);
 }
@@ -110,7 +110,7 @@ static int read_file(struct qmgr_message *m, int fd, struct queue_envelope *enve
 {
     struct qmgr *q = m->qmgr;
     struct str id = m->request.queue_id;
-    if (queue_envelope_read(fd, &m->arena, batch_size(q), 0, envelope_r, err) == 0)
+    if (queue_envelope_read(fd, &m->batches[0].arena, batch_size(q), 0, envelope_r, err) == 0)
         return 0;
     if (err_is_permanent(err)) {
         save_corrupt(q, id, err->text);
@@ -165,7 +165,7 @@ static void read_logs(struct qmgr_message *m)
 
 static void admit(struct qmgr_message *m, int fd, const struct queue_envelope *envelope) CO
 {
-    struct delivery_recipient *recipients = qmgr_message_copy_recipients(&m->arena, envelope);
+    struct delivery_recipient *recipients = qmgr_message_copy_recipients(&m->batches[0].arena, envelope);
     qmgr_message_set_envelope(m, envelope);
     m->next_recipient_offset = envelope->next_recipient_offset;
     m->request.active_us = clock_wall_us();
@@ -175,7 +175,7 @@ static void admit(struct qmgr_message *m, int fd, const struct queue_envelope *e
     close(fd);
     log_active(m, shown);
     m->open = 1;
-    qmgr_message_assign(m, &m->arena, recipients, count);
+    qmgr_message_assign(m, 0, recipients, count);
     qmgr_message_release(m);
 }
 
@@ -186,7 +186,7 @@ void qmgr_active_load(struct qmgr *q, const char *queue, struct str id)
     struct qmgr_message *m = qmgr_message_new(q, id);
     if (m == NULL)
         return;
-    struct queue_envelope *envelope = ARENA_NEW(&m->arena, struct queue_envelope);
+    struct queue_envelope *envelope = ARENA_NEW(&m->batches[0].arena, struct queue_envelope);
     int moved = queue_file_move(AT_FDCWD, &q->layout, id, queue, QUEUE_ACTIVE, &err);
     if (moved < 0)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
@@ -206,6 +206,7 @@ void qmgr_active_load(struct qmgr *q, const char *queue, struct str id)
 
 // ---- The next recipients of a message that has too many to be held at once
 
+// The caller's hold on the message is given back at the end.
 void qmgr_active_refill(struct qmgr_message *m)
 {
     struct qmgr *q = m->qmgr;
@@ -213,20 +214,22 @@ void qmgr_active_refill(struct qmgr_message *m)
     struct queue_envelope envelope = {0};
     struct delivery_recipient *recipients = NULL;
     int64_t from = m->next_recipient_offset;
+    unsigned batch = m->batches[1].open == 0 ? 1 : 2;
+    struct arena *arena = &m->batches[batch].arena;
     m->next_recipient_offset = 0;
-    m->open = 1;
-    arena_reset(&m->batch);
+    arena_release(arena);
     int fd = queue_file_open(AT_FDCWD, &q->layout, QUEUE_ACTIVE, m->request.queue_id, O_RDONLY, &err);
-    if (fd < 0 || queue_envelope_read(fd, &m->batch, batch_size(q), from, &envelope, &err) < 0) {
+    if (fd < 0 || queue_envelope_read(fd, arena, batch_size(q), from, &envelope, &err) < 0) {
         log_warn(STR_FMT ": cannot read further recipients: %s", STR_ARG(m->request.queue_id), err.text);
         envelope.recipient_count_read = 0;
         m->deferred++; // the file is kept and read again
     } else {
         m->next_recipient_offset = envelope.next_recipient_offset;
-        recipients = qmgr_message_copy_recipients(&m->batch, &envelope);
+        recipients = qmgr_message_copy_recipients(arena, &envelope);
     }
     if (fd >= 0)
         close(fd);
-    qmgr_message_assign(m, &m->batch, recipients, envelope.recipient_count_read);
+    qmgr_message_assign(m, batch, recipients, envelope.recipient_count_read);
+    m->is_refilling = false; // not earlier: the batch looks unused until its entries are queued
     qmgr_message_release(m);
 }

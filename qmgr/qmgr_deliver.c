@@ -254,6 +254,7 @@ void qmgr_entry_settled(struct qmgr_entry *e, struct str statuses)
     m->has_trace |= (m->trace_flags & (512 | 1024)) != 0;
     m->recipients -= e->count;
     m->qmgr->recipients -= e->count;
+    m->batches[e->batch].open--;
     e->destination = NULL;
     qmgr_destination_unref(d);
     qmgr_message_release(m);

@@ -130,7 +130,7 @@ static void worker_main(void *arg)
     while (!co_is_cancelled() && (first = list_first(&q->chores)) != NULL) {
         struct qmgr_message *m = container_of(first, struct qmgr_message, link);
         list_remove(&m->link);
-        if (m->next_recipient_offset > 0)
+        if (m->is_refilling)
             qmgr_active_refill(m);
         else
             send_notices(m);

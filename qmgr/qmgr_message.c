@@ -10,6 +10,7 @@
 #include "lib/mail/address.h"
 #include "qmgr/qmgr.h"
 
+enum { REFILL_BELOW = 250 };
 enum { ENTRY_BYTES_MAX = 512 * 1024, RECIPIENT_OVERHEAD = 128 };
 
 struct qmgr_message *qmgr_message_new(struct qmgr *q, struct str id)
@@ -18,10 +19,8 @@ struct qmgr_message *qmgr_message_new(struct qmgr *q, struct str id)
         return NULL;
     struct qmgr_message *m = MEM_NEW(struct qmgr_message);
     m->qmgr = q;
-    m->arena = ARENA_INIT;
-    m->batch = ARENA_INIT;
     list_init(&m->link);
-    m->request.queue_id = arena_str(&m->arena, id);
+    m->request.queue_id = arena_str(&m->batches[0].arena, id);
     map_set(&q->messages, id, m);
     return m;
 }
@@ -32,8 +31,8 @@ void qmgr_message_free(struct qmgr_message *m)
     map_remove(&q->messages, m->request.queue_id);
     q->recipients -= m->recipients;
     list_remove(&m->link);
-    arena_release(&m->batch);
-    arena_release(&m->arena);
+    for (size_t i = 0; i < QMGR_BATCHES; i++)
+        arena_release(&m->batches[i].arena);
     mem_free(m);
     co_event_signal(&q->room);
 }
@@ -52,8 +51,8 @@ struct qmgr_message *qmgr_message_from_arrival(struct qmgr *q, const struct ipc_
         arena_release(&arena);
         return NULL;
     }
-    arena_release(&m->arena);
-    m->arena = arena;
+    arena_release(&m->batches[0].arena);
+    m->batches[0].arena = arena;
     m->request = arrival_r->request;
     m->request.queue_name = STR(QUEUE_ACTIVE);
     m->request.recipients = NULL;
@@ -135,12 +134,13 @@ void qmgr_message_log_from(const struct qmgr_message *m, const char *rest)
 
 void qmgr_message_release(struct qmgr_message *m)
 {
-    if (--m->open > 0)
-        return;
-    if (m->next_recipient_offset > 0)
+    bool has_more = m->next_recipient_offset > 0 && !m->is_refilling;
+    if (has_more && m->recipients <= REFILL_BELOW && (m->batches[1].open == 0 || m->batches[2].open == 0)) {
+        m->is_refilling = true; // the worker takes over this hold on the message
         qmgr_chore_add(m);
-    else
+    } else if (--m->open == 0) {
         qmgr_finish(m);
+    }
 }
 
 // ---- Routing
@@ -221,12 +221,12 @@ static size_t entry_size(const struct qmgr_destination *d, const struct delivery
 }
 
 // Queues recipients[0..count), all for d. Consumes one reference of d for each recipient.
-static void queue_group(struct qmgr_message *m, struct arena *arena, struct qmgr_destination *d,
+static void queue_group(struct qmgr_message *m, unsigned batch, struct qmgr_destination *d,
                         struct delivery_recipient *recipients, size_t count)
 {
     struct qmgr_entry *first = NULL, **tail = &first;
     for (size_t done = 0; done < count;) {
-        struct qmgr_entry *e = ARENA_NEW(arena, struct qmgr_entry);
+        struct qmgr_entry *e = ARENA_NEW(&m->batches[batch].arena, struct qmgr_entry);
         list_init(&e->link);
         e->message = m;
         e->destination = d;
@@ -235,6 +235,8 @@ static void queue_group(struct qmgr_message *m, struct arena *arena, struct qmgr
         for (size_t i = 1; i < e->count; i++)
             qmgr_destination_unref(d); // the entry keeps one
         done += e->count;
+        e->batch = batch;
+        m->batches[batch].open++;
         m->open++;
         *tail = e;
         tail = &e->sibling;
@@ -242,9 +244,9 @@ static void queue_group(struct qmgr_message *m, struct arena *arena, struct qmgr
     qmgr_destination_queue(d, first, false);
 }
 
-void qmgr_message_assign(struct qmgr_message *m, struct arena *arena, struct delivery_recipient *recipients,
-                         size_t count)
+void qmgr_message_assign(struct qmgr_message *m, unsigned batch, struct delivery_recipient *recipients, size_t count)
 {
+    struct arena *arena = &m->batches[batch].arena;
     struct routed *routed = mem_alloc((count ? count : 1) * sizeof *routed);
     m->recipients += count;
     m->qmgr->recipients += count;
@@ -261,7 +263,7 @@ void qmgr_message_assign(struct qmgr_message *m, struct arena *arena, struct del
         struct qmgr_transport *t = routed[i].destination->transport;
         for (n = 1; i + n < count && routed[i + n].destination == routed[i].destination; n++)
             ;
-        queue_group(m, arena, routed[i].destination, sorted + i, n);
+        queue_group(m, batch, routed[i].destination, sorted + i, n);
         qmgr_transport_run(t);
     }
     mem_free(routed);
