@@ -217,16 +217,15 @@ static void agent_main(void *arg)
     co_event_init(&a->out_filled);
     buf_addf(&path, "private/" STR_FMT, STR_ARG(t->name));
     a->conn = ipc_connect(buf_cstr(&path), clock_deadline(CONNECT_SECONDS), &err);
-    bool is_unknown =
-        a->conn == NULL && (err.errnum == ENOENT || err.errnum == ECONNREFUSED || err.kind == ERR_PERMANENT);
     bool is_met = a->conn != NULL && read_hello(a, &err) == 0;
+    // Nobody listens there, or master does not start the program: no use to ask again at once.
+    bool is_hopeless = a->conn == NULL || err.kind == ERR_TIMEOUT;
     t->is_connecting = false;
-    if (is_met) {
+    if (is_met)
         converse(a);
-    } else if (!qmgr_is_ending(t->qmgr) &&
-               list_is_empty(&t->agents)) { // while others work, this one may just be waiting for a process
-        qmgr_transport_failed(t, err.errnum ? strerror(err.errnum) : err.text, is_unknown);
-    }
+    else if (!qmgr_is_ending(t->qmgr) &&
+             list_is_empty(&t->agents)) // while others work, this one may wait for a process
+        qmgr_transport_failed(t, err.errnum ? strerror(err.errnum) : err.text, is_hopeless);
     buf_release(&path);
     agent_unref(a);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The queue manager by itself: queue files made by hand, delivered by the discard, error and retry services."""
+import fcntl
 import os
 import re
 import time
@@ -201,3 +202,40 @@ def test_structure_repair(discarding):
     assert path.exists() and system.queue_ids("hold") == [new_id]
     assert "postsuper: Renamed to match inode number: 1 message" in result.stderr
     assert "QUEUE FILE NAMES WERE CHANGED TO MATCH INODE NUMBERS" in result.stderr
+
+
+def test_a_file_that_an_agent_still_holds_is_skipped(discarding):
+    """An agent of a former life delivers on: nobody else touches the message until it lets go."""
+    system = discarding()
+    queue_id = put_queue_file(system, "active", queue_file_bytes("joe@a.example", ["x@b.example"]))
+    with open(system.queue_directory / "active" / queue_id, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        system.start()
+        system.log.wait_for(rf"qmgr\[\d+\]: {queue_id}: skipped, still being delivered$")
+        assert not system.log.find(rf"{queue_id}: to=")
+    system.log.wait_for(rf"{queue_id}: removed$", timeout=15)
+
+
+def test_a_long_list_does_not_hold_up_the_next_message(instance, sink):
+    slow = sink()
+    slow.on("rcpt", lambda session: time.sleep(0.03))
+    system = instance(main={"relayhost": slow.nexthop, "smtp_destination_concurrency_limit": "1",
+                            "default_destination_recipient_limit": "2", **QUICK})
+    put_queue_file(system, "incoming", queue_file_bytes("list@a.example", [f"l{n}@b.example" for n in range(100)]))
+    system.run("postkick", "public", "qmgr", "I")
+    slow.wait(2, instance=system)
+    smtp_send(system, "joe@a.example", "single@b.example")
+    wait_until(lambda: any("single@b.example" in m.recipients for m in slow.messages), 10, "the single message")
+    assert slow.count < 40
+    slow.wait(51, timeout=30, instance=system)
+
+
+def test_threaded_bounces(discarding, sink):
+    back = sink()
+    system = discarding("bad.example error:5.1.1 nobody\n", default_transport="smtp", relayhost=back.nexthop,
+                        enable_threaded_bounces="yes")
+    put_queue_file(system, "incoming", queue_file_bytes("joe@a.example", ["x@bad.example"],
+                                                        attributes=[("message_id", "<one@a.example>")]))
+    system.start()
+    (bounce,) = back.wait(1, instance=system)
+    assert "\nReferences: <one@a.example>\nIn-Reply-To: <one@a.example>\n" in bounce.text.replace("\r", "")

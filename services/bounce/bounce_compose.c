@@ -34,6 +34,14 @@ static bool is_international(const struct bounce_mail *mail)
     return (mail->flush->sendopts & SENDOPT_SMTPUTF8) != 0;
 }
 
+// The message that is reported on, as far as it can be read.
+struct bounce_original {
+    int fd;
+    struct queue_reader *reader; // NULL: not readable, which the notification says
+    int64_t size;
+    struct str message_id; // "" unless it was asked for
+};
+
 // ---- Header of the notification
 
 static void add_from(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail)
@@ -50,7 +58,7 @@ static void add_from(struct buf *b, const struct bounce_state *state, const stru
 }
 
 static void add_header(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail,
-                       struct str boundary)
+                       struct str boundary, struct str message_id)
 {
     bool has_own_subject = mail->is_for_postmaster && mail->text->postmaster_subject.len;
     struct str subject = has_own_subject ? mail->text->postmaster_subject : mail->text->subject;
@@ -60,6 +68,8 @@ static void add_header(struct buf *b, const struct bounce_state *state, const st
     add_from(b, state, mail);
     buf_addf(b, "Subject: " STR_FMT "\nTo: ", STR_ARG(subject));
     address_add_external(b, mail->recipient);
+    if (message_id.len)
+        buf_addf(b, "\nReferences: " STR_FMT "\nIn-Reply-To: " STR_FMT, STR_ARG(message_id), STR_ARG(message_id));
     buf_addf(b, "\nAuto-Submitted: %s\nMIME-Version: 1.0\n",
              mail->is_for_postmaster ? "auto-generated" : "auto-replied");
     buf_addf(b, "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"" STR_FMT "\"\n",
@@ -242,42 +252,42 @@ static int copy_content(struct submit *s, struct queue_reader *reader, bool is_w
     return rc < 0 ? -1 : 0;
 }
 
-// Opens the message that is reported on. NULL: not readable, which the notification says.
-static struct queue_reader *open_original(const struct bounce_state *state, const struct bounce_flush *f, int *fd_r,
-                                          int64_t *size_r)
+static void open_original(const struct bounce_state *state, const struct bounce_flush *f, struct arena *arena,
+                          struct bounce_original *o_r)
 {
-    struct arena arena = ARENA_INIT;
     struct queue_envelope envelope;
-    struct queue_reader *reader = NULL;
     struct err err = ERR_INIT;
-    *fd_r = queue_file_open(AT_FDCWD, &state->layout, arena_cstr(&arena, f->queue_name), f->queue_id, O_RDONLY, &err);
-    if (*fd_r >= 0 && queue_envelope_read(*fd_r, &arena, 1, 0, &envelope, &err) == 0) {
-        *size_r = envelope.message_size;
-        reader = queue_reader_open(*fd_r, envelope.data_offset, &err);
+    bool is_threaded = state->settings->enable_threaded_bounces;
+    *o_r = (struct bounce_original){.message_id = STR("")};
+    o_r->fd = queue_file_open(AT_FDCWD, &state->layout, arena_cstr(arena, f->queue_name), f->queue_id, O_RDONLY, &err);
+    // The Message-Id stands behind all recipients.
+    if (o_r->fd >= 0 && queue_envelope_read(o_r->fd, arena, is_threaded ? 0 : 1, 0, &envelope, &err) == 0) {
+        o_r->size = envelope.message_size;
+        o_r->reader = queue_reader_open(o_r->fd, envelope.data_offset, &err);
+        if (is_threaded)
+            o_r->message_id = queue_envelope_attr(&envelope, "message_id");
     }
-    if (reader == NULL)
+    if (o_r->reader == NULL)
         log_warn(STR_FMT ": cannot read the message to be returned: %s", STR_ARG(f->queue_id), err.text);
-    arena_release(&arena);
-    return reader;
 }
 
-static int add_returned(struct bounce_state *state, const struct bounce_mail *mail, struct submit *s,
+static void close_original(struct bounce_original *o)
+{
+    queue_reader_close(o->reader);
+    if (o->fd >= 0)
+        close(o->fd);
+}
+
+static int add_returned(struct submit *s, const struct bounce_mail *mail, const struct bounce_original *original,
                         struct str boundary, struct err *err) CO
 {
     struct buf head = BUF_INIT;
-    int fd;
-    int64_t size = 0;
-    struct queue_reader *reader = open_original(state, mail->flush, &fd, &size);
-    bool is_whole = mail->has_whole_message && size <= state->settings->bounce_size_limit;
-    add_returned_head(&head, mail, boundary, is_whole);
-    if (reader == NULL)
+    add_returned_head(&head, mail, boundary, mail->has_whole_message);
+    if (original->reader == NULL)
         buf_add_cstr(&head, "\t--- Undelivered message unavailable ---\n");
     int rc = submit_write(s, buf_str(&head), err);
-    if (rc == 0 && reader != NULL)
-        rc = copy_content(s, reader, is_whole, err);
-    queue_reader_close(reader);
-    if (fd >= 0)
-        close(fd);
+    if (rc == 0 && original->reader != NULL)
+        rc = copy_content(s, original->reader, mail->has_whole_message, err);
     buf_release(&head);
     return rc;
 }
@@ -316,20 +326,23 @@ static struct submit *begin(struct bounce_state *state, const struct bounce_mail
     return submit_begin(state->pool, &e, clock_deadline(SUBMIT_SECONDS), err);
 }
 
-static int write_all(struct bounce_state *state, const struct bounce_mail *mail, struct submit *s, struct str boundary,
-                     struct err *err) CO
+static int write_all(struct bounce_state *state, const struct bounce_mail *mail, const struct bounce_original *original,
+                     struct submit *s, struct err *err) CO
 {
-    struct buf text = BUF_INIT;
-    add_header(&text, state, mail, boundary);
-    bounce_add_report(&text, state, mail, boundary);
+    struct buf text = BUF_INIT, boundary = BUF_INIT;
+    buf_addf(&boundary, STR_FMT ".%lld/" STR_FMT, STR_ARG(mail->flush->queue_id), (long long)clock_wall(),
+             STR_ARG(state->settings->myhostname));
+    add_header(&text, state, mail, buf_str(&boundary), original->message_id);
+    bounce_add_report(&text, state, mail, buf_str(&boundary));
     int rc = submit_write(s, buf_str(&text), err);
     if (rc == 0)
-        rc = add_returned(state, mail, s, boundary, err);
+        rc = add_returned(s, mail, original, buf_str(&boundary), err);
     buf_clear(&text);
-    buf_addf(&text, "\n--" STR_FMT "--\n", STR_ARG(boundary));
+    buf_addf(&text, "\n--%s--\n", buf_cstr(&boundary));
     if (rc == 0)
         rc = submit_write(s, buf_str(&text), err);
     buf_release(&text);
+    buf_release(&boundary);
     return rc;
 }
 
@@ -337,11 +350,13 @@ int bounce_mail_send(struct bounce_state *state, const struct bounce_mail *mail,
 {
     struct arena arena = ARENA_INIT;
     struct submit_result result = {0};
-    struct str boundary = arena_strf(&arena, STR_FMT ".%lld/" STR_FMT, STR_ARG(mail->flush->queue_id),
-                                     (long long)clock_wall(), STR_ARG(state->settings->myhostname));
+    struct bounce_original original;
+    struct bounce_mail sized = *mail;
     int rc = -1;
-    struct submit *s = begin(state, mail, &arena, err);
-    if (s != NULL && write_all(state, mail, s, boundary, err) < 0)
+    open_original(state, mail->flush, &arena, &original);
+    sized.has_whole_message = mail->has_whole_message && original.size <= state->settings->bounce_size_limit;
+    struct submit *s = begin(state, &sized, &arena, err);
+    if (s != NULL && write_all(state, &sized, &original, s, err) < 0)
         submit_abort(s);
     else if (s != NULL)
         rc = submit_finish(s, &result, err);
@@ -350,6 +365,7 @@ int bounce_mail_send(struct bounce_state *state, const struct bounce_mail *mail,
     buf_clear(new_id_r);
     if (rc == 0)
         buf_add_cstr(new_id_r, result.queue_id);
+    close_original(&original);
     arena_release(&arena);
     return rc;
 }
