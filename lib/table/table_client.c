@@ -190,6 +190,14 @@ static struct job *new_job(struct table_client *c, struct str key)
     return job;
 }
 
+// Client libraries write several lines.
+static void join_lines(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text == '\n' || *text == '\t')
+            *text = ' ';
+}
+
 enum outcome { DONE, TRY_AGAIN };
 
 // After the job: rows, or an error that says whether another connection may do better.
@@ -200,6 +208,7 @@ static enum outcome judge(struct table_client *c, struct job *job, bool was_kept
     if (job->request.err.kind == ERR_NONE)
         return DONE;
     *err = job->request.err;
+    join_lines(err->text);
     if (job->connection != NULL) // the server answered: with an error
         return DONE;
     if (!was_kept) {

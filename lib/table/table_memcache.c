@@ -160,7 +160,8 @@ static int try_cache(struct memcache *m, struct question *q, struct err *err) CO
         int found = table_peer_query(m->peer, ask, q, clock_deadline(m->timeout), err);
         if (found >= 0 || tries >= m->max_try || co_is_cancelled())
             return found;
-        co_sleep_until(clock_deadline(m->retry_pause));
+        if (m->retry_pause > 0)
+            co_sleep_until(clock_deadline(m->retry_pause));
     }
 }
 

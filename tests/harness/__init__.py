@@ -6,6 +6,7 @@ started by process id.
 """
 from .accounts import Accounts, ensure_accounts
 from .client import Dialogue, make_message, smtp_send
+from .databases import find_program
 from .dns import DnsServer
 from .flavour import Flavour, dromos_flavour, postfix_flavour, selected_flavour
 from .instance import Instance, virtual_parameters
@@ -14,7 +15,7 @@ from .waiting import WaitTimeout, free_port, is_listening, wait_until
 
 __all__ = [
     "Accounts", "Close", "Dialogue", "DnsServer", "Flavour", "Hang", "Instance", "Received", "Sink", "WaitTimeout",
-    "dromos_flavour", "ensure_accounts", "free_port", "is_listening", "make_message", "postfix_flavour",
+    "dromos_flavour", "ensure_accounts", "find_program", "free_port", "is_listening", "make_message", "postfix_flavour",
     "selected_flavour", "smtp_send", "virtual_parameters",
     "wait_until",
 ]
