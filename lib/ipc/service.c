@@ -256,6 +256,7 @@ int service_main(const struct service *service, int argc, char **argv)
     if (service->deinit != NULL)
         service->deinit(&run.ctx);
     conf_free(run.ctx.conf);
+    service_accept_release(&run);
     co_loop_free();
     arena_release(&run.arena);
     return 0;

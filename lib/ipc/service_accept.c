@@ -269,6 +269,12 @@ void service_accept_stop(struct service_run *run)
     co_event_broadcast(&run->room);
 }
 
+void service_accept_release(struct service_run *run)
+{
+    for (unsigned i = 0; run->listeners != NULL && i < run->options.listeners; i++)
+        co_unref(run->listeners[i].accepter);
+}
+
 static void standalone_main(void *arg)
 {
     co_assert_running();

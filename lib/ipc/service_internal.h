@@ -54,6 +54,7 @@ struct service_run {
 void service_accept_start(struct service_run *run); // accepts on all listeners
 void service_accept_standalone(struct service_run *run);
 void service_accept_stop(struct service_run *run); // no new sessions; kept connections end when they are idle
+void service_accept_release(struct service_run *run); // after the loop has ended
 void service_report(struct service_run *run, bool is_first);
 void service_enter_jail(struct service_run *run); // die()s when that fails
 void service_end_if_done(struct service_run *run);

@@ -46,6 +46,9 @@ postlog    unix-dgram n - n -     1 postlogd
 """
 
 
+SANITIZED = "ASAN_OPTIONS" in os.environ
+
+
 class LogReader:
     """Reads the file that maillog_file names."""
 
@@ -148,6 +151,8 @@ class Instance:
             "smtp_host_lookup": "dns",
             "smtpd_peername_lookup": "no",
             "smtp_connection_cache_on_demand": "yes",
+            **({"import_environment": "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C ASAN_OPTIONS UBSAN_OPTIONS"}
+               if SANITIZED else {}),
             **self.flavour.parameters,
         }
 
@@ -174,6 +179,8 @@ class Instance:
                      self.log.path.parent):
             path.mkdir(parents=True, exist_ok=True)
         os.chmod(self.mail_directory, 0o1777)
+        if SANITIZED:  # every daemon writes its report there
+            os.chmod(self.log.path.parent, 0o1777)
         self._set_owner(self.data_directory, owner.pw_uid, owner.pw_gid, 0o700)
         if self.user:
             for path in (self.queue_directory, self.log.path.parent, self.config_directory):
@@ -427,7 +434,9 @@ class Instance:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def sanitizer_reports(self):
-        return "".join(path.read_text(errors="replace") for path in (self.directory / "log").glob("sanitizer*"))
+        """What the sanitizers found; their notes about what they support are left out."""
+        texts = [path.read_text(errors="replace") for path in (self.directory / "log").glob("sanitizer*")]
+        return "".join(text for text in texts if "ERROR: " in text or "runtime error" in text)
 
 
 def virtual_parameters(base, *users, maildir=True):
