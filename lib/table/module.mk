@@ -22,10 +22,11 @@ $(patsubst %.c,$(BUILD)/%.o,$(3)): ALL_CFLAGS += $(shell pkg-config --cflags $(2
 endif
 endef
 TABLE_DEFINES :=
-$(eval $(call table_backend,CDB,libcdb,lib/table/table_cdb.c))
+$(eval $(call table_backend,CDB,libcdb,lib/table/table_cdb.c lib/table/table_cdb_writer.c))
 $(eval $(call table_backend,SQLITE,sqlite3,lib/table/table_sqlite.c))
 $(eval $(call table_backend,PGSQL,libpq,lib/table/table_pgsql.c))
 $(eval $(call table_backend,MYSQL,libmariadb,lib/table/table_mysql.c))
 $(eval $(call table_backend,REDIS,hiredis,lib/table/table_redis.c))
 $(eval $(call table_backend,LDAP,ldap lber,lib/table/table_ldap.c lib/table/table_ldap_query.c))
-$(BUILD)/lib/table/table_types.o $(BUILD)/lib/table/table_backends.o $(BUILD)/lib/table/table_writer.o: ALL_CFLAGS += $(TABLE_DEFINES)
+$(BUILD)/lib/table/table_types.o $(BUILD)/lib/table/table_backends.o $(BUILD)/lib/table/table_writer.o \
+    $(BUILD)/lib/table/table_cdb_writer.o: ALL_CFLAGS += $(TABLE_DEFINES)

@@ -174,6 +174,42 @@ START_TEST(lmdb_is_replaced_under_a_reader)
 }
 END_TEST
 
+START_TEST(cdb_is_built_and_read)
+{
+    char full[300];
+    struct err err = ERR_INIT;
+    struct table *t;
+    struct str key, value;
+    size_t cursor = 0;
+    struct table_writer *w;
+    snprintf(full, sizeof(full), "cdb:%s", path("c"));
+    w = table_writer_open(str_from(full), false, 0, &err);
+    if (w == NULL && strstr(err.text, "unsupported") != NULL)
+        return; // built without libcdb
+    ck_assert_msg(w != NULL, "%s", err.text);
+    ck_assert_int_eq(table_writer_put(w, STR("k"), STR("one"), false, &err), 1);
+    ck_assert_int_eq(table_writer_put(w, STR("k"), STR("two"), false, &err), 0);
+    ck_assert_int_eq(table_writer_put(w, STR("k"), STR("three"), true, &err), 1);
+    ck_assert_int_eq(table_writer_put(w, STR("l"), STR(""), false, &err), 1);
+    ck_assert_msg(table_writer_commit(w, &err) == 0, "%s", err.text);
+    t = open_named("cdb", "c", 0);
+    ck_assert_str_eq(ask(t, "K"), "three");
+    ck_assert_str_eq(ask(t, "l"), "");
+    ck_assert_str_eq(ask(t, "m"), "-");
+    ck_assert_int_eq(table_next(t, &cursor, &key, &value, NULL), 1);
+    ck_assert(str_is(key, STR("k")) && str_is(value, STR("three")));
+    ck_assert_int_eq(table_next(t, &cursor, &key, &value, NULL), 1);
+    ck_assert_int_eq(table_next(t, &cursor, &key, &value, NULL), 0);
+    ck_assert_ptr_null(table_writer_open(str_from(full), true, 0, &err));
+    table_close(t);
+    write_file("d.cdb", "this is no constant database");
+    check_one("cdb:/no/such/file", "a", "!");
+    t = open_named("cdb", "d", 0);
+    ck_assert_str_eq(ask(t, "a"), "!");
+    table_close(t);
+}
+END_TEST
+
 START_TEST(hash_rebuilds_an_old_index)
 {
     struct table *t;
@@ -392,6 +428,7 @@ int main(void)
     tcase_add_test(tc, a_changed_text_is_taken_up_after_a_second);
     tcase_add_test(tc, a_missing_table_fails_until_it_appears);
     tcase_add_test(tc, lmdb_is_replaced_under_a_reader);
+    tcase_add_test(tc, cdb_is_built_and_read);
     tcase_add_test(tc, hash_rebuilds_an_old_index);
     tcase_add_test(tc, an_alias_file_keeps_its_grammar);
     tcase_add_test(tc, many_keys_and_long_values_survive);

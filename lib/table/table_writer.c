@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// table_writer.c: builds FILE.lmdb beside the old one and renames it into place: readers see the old table or the new one.
+// table_writer.c: builds FILE.lmdb or FILE.cdb beside the old one and renames it into place: readers see the old table or the new one.
 //
 // Limits: a transaction holds BATCH_PUTS entries or BATCH_BYTES, so memory does not grow with the table; the address space
 // set aside for the file doubles as it fills.
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "lib/sys/sys.h"
-#include "lib/table/table_impl.h"
+#include "lib/table/table_writer_impl.h"
 
 #define KEY_MAX     510 // LMDB's 511 less the trailing NUL
 #define BATCH_PUTS  8192
@@ -22,6 +22,7 @@
 struct table_writer {
     char *path;      // FILE.lmdb
     char *temporary; // FILE.lmdb.tmp
+    struct cdb_writer *cdb; // instead of env and txn
     int lock_fd;     // of the temporary file
     unsigned flags;
     MDB_env *env;
@@ -46,6 +47,8 @@ static void writer_free(struct table_writer *w)
         mdb_txn_abort(w->txn);
     if (w->env != NULL)
         mdb_env_close(w->env);
+    if (w->cdb != NULL)
+        (void)cdb_writer_finish(w->cdb);
     if (w->lock_fd >= 0)
         close(w->lock_fd);
     mem_free(w->path);
@@ -82,7 +85,7 @@ static int open_temporary(struct table_writer *w, struct err *err)
 
 static int copy_file(int from, int to)
 {
-    char block[4000];
+    char block[2000];
     ssize_t n;
 
     while ((n = read(from, block, sizeof(block))) > 0)
@@ -123,9 +126,22 @@ static int open_env(struct table_writer *w)
     return rc;
 }
 
-static bool can_write(struct str type)
+// The suffix of the type's file; NULL: nothing of this type can be built.
+static const char *suffix_of(struct str type)
 {
-    return str_is(type, STR("lmdb")) || str_is(type, STR("hash")) || str_is(type, STR("btree"));
+#ifdef TABLE_HAS_CDB
+    if (str_is(type, STR("cdb")))
+        return ".cdb";
+#endif
+    return str_is(type, STR("lmdb")) || str_is(type, STR("hash")) || str_is(type, STR("btree")) ? ".lmdb" : NULL;
+}
+
+static int open_cdb(struct table_writer *w, bool keeps_old, struct err *err)
+{
+    if (keeps_old)
+        return err_set(err, ERR_PERMANENT, "database %s: a cdb table can be built anew only, not changed", w->path);
+    w->cdb = cdb_writer_start(w->lock_fd);
+    return w->cdb == NULL ? err_errno(err, "database %s", w->path) : 0;
 }
 
 struct table_writer *table_writer_open(struct str type_name, bool keeps_old, unsigned flags, struct err *err)
@@ -133,16 +149,17 @@ struct table_writer *table_writer_open(struct str type_name, bool keeps_old, uns
     struct table_writer *w;
     struct str path = type_name, type;
     struct buf name = BUF_INIT;
+    const char *suffix;
     int rc;
 
-    if (!str_cut(&path, ':', &type) || !can_write(type)) {
+    if (!str_cut(&path, ':', &type) || (suffix = suffix_of(type)) == NULL) {
         err_set(err, ERR_PERMANENT, "unsupported dictionary type: " STR_FMT " does not support bulk-mode creation.", STR_ARG(type));
         return NULL;
     }
     w = MEM_NEW(struct table_writer);
     w->lock_fd = -1;
     w->flags = flags;
-    buf_addf(&name, STR_FMT ".lmdb", STR_ARG(path));
+    buf_addf(&name, STR_FMT "%s", STR_ARG(path), suffix);
     w->path = mem_strdup(buf_cstr(&name));
     buf_add_cstr(&name, ".tmp");
     w->temporary = mem_strdup(buf_cstr(&name));
@@ -150,6 +167,11 @@ struct table_writer *table_writer_open(struct str type_name, bool keeps_old, uns
     if (open_temporary(w, err) < 0) {
         writer_free(w);
         return NULL;
+    }
+    if (str_is(type, STR("cdb"))) {
+        if (open_cdb(w, keeps_old, err) == 0)
+            return w;
+        goto failed;
     }
     if (keeps_old && copy_old(w, err) < 0)
         goto failed;
@@ -203,6 +225,12 @@ int table_writer_put(struct table_writer *w, struct str key, struct str value, b
         return err_set(err, ERR_PERMANENT, "database %s: key \"%.60s\" or its value is too long", w->path,
                        key.len > 0 ? key.ptr : "");
     }
+    if (w->cdb != NULL) {
+        rc = cdb_writer_put(w->cdb, str_of(k.mv_data, k.mv_size), str_of(v.mv_data, v.mv_size), replaces);
+        buf_release(&key_copy);
+        buf_release(&value_copy);
+        return rc < 0 ? err_errno(err, "database %s", w->path) : rc;
+    }
     rc = mdb_put(w->txn, w->dbi, &k, &v, replaces ? 0 : MDB_NOOVERWRITE);
     w->puts++;
     w->bytes += key.len + value.len;
@@ -220,7 +248,7 @@ int table_writer_delete(struct table_writer *w, struct str key, struct err *err)
     struct buf copy = BUF_INIT;
     int rc = MDB_NOTFOUND;
 
-    if (key.len == 0 || key.len > KEY_MAX)
+    if (key.len == 0 || key.len > KEY_MAX || w->txn == NULL)
         return 0;
     for (unsigned nul = 0; nul < 2 && rc == MDB_NOTFOUND; nul++) {
         MDB_val k;
@@ -281,7 +309,14 @@ static int publish_compact(const struct table_writer *w)
     return rc;
 }
 
-int table_writer_commit(struct table_writer *w, struct err *err)
+static int finish_cdb(struct table_writer *w)
+{
+    int rc = cdb_writer_finish(w->cdb) < 0 ? errno : 0;
+    w->cdb = NULL;
+    return rc;
+}
+
+static int finish_lmdb(struct table_writer *w)
 {
     int rc = mdb_txn_commit(w->txn);
 
@@ -290,6 +325,13 @@ int table_writer_commit(struct table_writer *w, struct err *err)
         rc = w->is_loose ? publish_compact(w) : mdb_env_sync(w->env, 1);
     mdb_env_close(w->env);
     w->env = NULL;
+    return rc;
+}
+
+int table_writer_commit(struct table_writer *w, struct err *err)
+{
+    int rc = w->cdb != NULL ? finish_cdb(w) : finish_lmdb(w);
+
     if (rc == 0 && !w->is_loose)
         rc = publish(w);
     if (rc == 0 && sync_directory(w->path) < 0)
