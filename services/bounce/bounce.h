@@ -4,6 +4,7 @@
 #define DROMOS_BOUNCE_BOUNCE_H
 
 #include "lib/agent/bounce_client.h"
+#include "lib/agent/bounce_template.h"
 #include "lib/ipc/service.h"
 #include "lib/ipc/submit.h"
 #include "lib/mail/bounce_log.h"
@@ -16,20 +17,6 @@ int bounce_file_append(const struct queue_layout *layout, const char *which, str
 // The whole text of WHICH/ID. 1, 0 there is none, -1.
 int bounce_file_read(const struct queue_layout *layout, const char *which, struct str id, struct buf *text_r,
                      struct err *err) MUST_CHECK;
-
-// ---- Texts (bounce_template.c)
-struct bounce_template {
-    struct str charset, from, subject, postmaster_subject;
-    struct str body; // expanded
-};
-struct bounce_templates {
-    struct bounce_template of[4]; // by enum bounce_notice
-};
-// The built-in texts, or those of bounce_template_file. Warnings about an unusable file are logged.
-void bounce_templates_load(struct bounce_templates *t, struct conf *conf, const struct settings *settings,
-                           struct arena *arena);
-// "name = <<EOF" blocks; false when malformed. For tests.
-bool bounce_templates_parse(struct bounce_templates *t, struct str text, struct arena *arena, struct err *err);
 
 // ---- State of the process
 struct bounce_state {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 // bounce_template.c: the texts of notifications: built in, or from bounce_template_file.
 // Trust: the file is the administrator's; an unusable one is warned about and the built-in texts stand in.
+#include "lib/agent/bounce_template.h"
+#include "lib/agent/bounce_client.h"
 #include "lib/base/log.h"
 #include "lib/sys/sys.h"
-#include "services/bounce/bounce.h"
 
 enum { FILE_MAX = 256 * 1024 };
 
@@ -38,11 +39,20 @@ static const struct bounce_template built_in[] = {
 
 // ---- The file: NAME = <<WORD, header lines, an empty line, the body, WORD.
 
+const char *const bounce_template_names[BOUNCE_TEMPLATE_COUNT] = {
+    [BOUNCE_NOTICE_FAILURE] = "failure",
+    [BOUNCE_NOTICE_DELAY] = "delay",
+    [BOUNCE_NOTICE_SUCCESS] = "success",
+    [BOUNCE_NOTICE_VERIFY] = "verify",
+};
+
 static int notice_of(struct str name)
 {
-    static const char *const names[] = {"failure_template", "delay_template", "success_template", "verify_template"};
-    for (int i = 0; i < 4; i++)
-        if (str_is(name, str_from(names[i])))
+    if (!str_ends(name, STR("_template")))
+        return -1;
+    name.len -= strlen("_template");
+    for (int i = 0; i < BOUNCE_TEMPLATE_COUNT; i++)
+        if (str_is(name, str_from(bounce_template_names[i])))
             return i;
     return -1;
 }
@@ -150,22 +160,33 @@ static void expand_body(struct bounce_template *t, struct conf *conf, struct are
     buf_release(&out);
 }
 
+void bounce_templates_read(struct bounce_templates *t, const char *path, struct arena *arena)
+{
+    memcpy(t->of, built_in, sizeof built_in);
+    if (path[0] == '\0')
+        return;
+    struct buf text = BUF_INIT;
+    struct err err = ERR_INIT;
+    if (sys_read_file(path, FILE_MAX, &text, &err) < 0 || !bounce_templates_parse(t, buf_str(&text), arena, &err)) {
+        log_warn("bounce_template_file: %s; the built-in texts are used", err.text);
+        memcpy(t->of, built_in, sizeof built_in);
+    }
+    buf_release(&text);
+}
+
+void bounce_templates_expand(struct bounce_templates *t, struct conf *conf, const struct settings *settings,
+                             struct arena *arena)
+{
+    define_times(conf, "delay_warning_time", settings->delay_warning_time);
+    define_times(conf, "maximal_queue_lifetime", settings->maximal_queue_lifetime);
+    for (int i = 0; i < BOUNCE_TEMPLATE_COUNT; i++)
+        expand_body(&t->of[i], conf, arena);
+}
+
 void bounce_templates_load(struct bounce_templates *t, struct conf *conf, const struct settings *settings,
                            struct arena *arena)
 {
-    memcpy(t->of, built_in, sizeof built_in);
-    if (settings->bounce_template_file.len > 0) {
-        struct buf text = BUF_INIT;
-        struct err err = ERR_INIT;
-        if (sys_read_file(settings->bounce_template_file.ptr, FILE_MAX, &text, &err) < 0 ||
-            !bounce_templates_parse(t, buf_str(&text), arena, &err)) {
-            log_warn("bounce_template_file: %s; the built-in texts are used", err.text);
-            memcpy(t->of, built_in, sizeof built_in);
-        }
-        buf_release(&text);
-    }
-    define_times(conf, "delay_warning_time", settings->delay_warning_time);
-    define_times(conf, "maximal_queue_lifetime", settings->maximal_queue_lifetime);
-    for (int i = 0; i < 4; i++)
-        expand_body(&t->of[i], conf, arena);
+    const struct str path = settings->bounce_template_file;
+    bounce_templates_read(t, path.len > 0 ? path.ptr : "", arena);
+    bounce_templates_expand(t, conf, settings, arena);
 }
