@@ -203,7 +203,7 @@ def test_garbage_goes_to_corrupt(instance, sink, name):
                lambda: f"the file in corrupt/: {system.queue_counts()}; {system.log.text()[-3000:]}")
     smtp_send(system, "joe@client.example", TO)
     next_hop.wait(1, instance=system)
-    assert system.queue_ids("incoming", "active", "deferred") == []
+    system.wait_queue_empty(queues=("incoming", "active", "deferred"))
 
 
 def test_truncated_files_are_set_aside_at_every_length(stuck, sink):
