@@ -32,6 +32,7 @@ static void fill(const struct cleanup_message *m, struct arrival *a)
         .trace_flags_offset = m->trace_offset,
         .filter = m->filter,
         .redirect = m->redirect,
+        .verp = m->sender.len > 0 ? m->verp : STR(""),
         .has_all_recipients = has_all,
     };
     a->request = (struct delivery_request){

@@ -81,7 +81,7 @@ struct qmgr_message {
     int64_t warn_time, warn_offset;
     int trace_flags;
     int64_t trace_flags_offset;
-    struct str filter, redirect;
+    struct str filter, redirect, verp;
     int64_t next_recipient_offset; // more recipients are in the file from here on; 0 none
     size_t open;        // entries that are not settled, plus one while recipients are being added
     size_t recipients;  // in memory

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/agent/agent.h"
+#include "lib/agent/verp.h"
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
@@ -64,11 +65,17 @@ static unsigned free_slot(struct qmgr_agent *a)
 
 void qmgr_agent_give(struct qmgr_agent *a, struct qmgr_entry *e)
 {
-    struct delivery_request request = e->message->request;
+    const struct qmgr_message *m = e->message;
+    struct delivery_request request = m->request;
+    struct buf sender = BUF_INIT;
     unsigned slot = free_slot(a);
     a->slots[slot] = e;
     a->busy++;
     a->transport->qmgr->outstanding++;
+    if (m->verp.len) {
+        verp_add_sender(&sender, m->verp, m->request.sender, e->recipients[0].original);
+        request.sender = buf_str(&sender);
+    }
     request.nexthop = e->destination->nexthop;
     request.flags = request_flags(e);
     request.sendopts = request_sendopts(e);
@@ -76,6 +83,7 @@ void qmgr_agent_give(struct qmgr_agent *a, struct qmgr_entry *e)
     request.recipients = e->recipients;
     request.recipient_count = e->count;
     delivery_request_add(&a->out, slot, &request);
+    buf_release(&sender);
     co_event_signal(&a->out_filled);
 }
 

@@ -64,6 +64,7 @@ struct qmgr_message *qmgr_message_from_arrival(struct qmgr *q, const struct ipc_
     m->trace_flags_offset = arrival_r->trace_flags_offset;
     m->filter = arrival_r->filter;
     m->redirect = arrival_r->redirect;
+    m->verp = arrival_r->verp;
     return m;
 }
 
@@ -102,6 +103,7 @@ void qmgr_message_set_envelope(struct qmgr_message *m, const struct queue_envelo
     m->trace_flags_offset = e->trace_flags_offset;
     m->filter = e->filter;
     m->redirect = e->redirect;
+    m->verp = e->verp;
 }
 
 struct delivery_recipient *qmgr_message_copy_recipients(struct arena *arena, const struct queue_envelope *e)
@@ -231,7 +233,7 @@ static void queue_group(struct qmgr_message *m, unsigned batch, struct qmgr_dest
         e->message = m;
         e->destination = d;
         e->recipients = recipients + done;
-        e->count = entry_size(d, e->recipients, count - done);
+        e->count = m->verp.len ? 1 : entry_size(d, e->recipients, count - done); // each has a sender of its own
         for (size_t i = 1; i < e->count; i++)
             qmgr_destination_unref(d); // the entry keeps one
         done += e->count;

@@ -239,3 +239,37 @@ def test_threaded_bounces(discarding, sink):
     system.start()
     (bounce,) = back.wait(1, instance=system)
     assert "\nReferences: <one@a.example>\nIn-Reply-To: <one@a.example>\n" in bounce.text.replace("\r", "")
+
+
+def test_variable_envelope_return_paths(discarding, sink):
+    """With a V record each recipient gets a sender of its own, and so does each bounce."""
+    back = sink()
+    system = discarding("bad.example error:5.1.1 nobody\n", default_transport="smtp", relayhost=back.nexthop)
+    recipients = [("x@ok.example", {"original": "alias@orig.example"}), "z@bad.example"]
+    put_queue_file(system, "incoming", queue_file_bytes("owner@list.example", recipients, verp="+="))
+    system.start()
+    back.wait(2, instance=system)
+    assert sorted((m.sender, *m.recipients) for m in back.messages) == [
+        ("", "owner+z=bad.example@list.example"), ("owner+alias=orig.example@list.example", "x@ok.example")]
+    system.wait_queue_empty()
+
+
+def test_rate_delay_spaces_deliveries(discarding):
+    system = discarding(discard_destination_rate_delay="1s")
+    for number in range(4):
+        put_queue_file(system, "incoming", queue_file_bytes("joe@a.example", [f"x{number}@b.example"]))
+    start = time.monotonic()
+    system.start()
+    wait_until(lambda: system.log.count(r": removed$") == 4, 20, "all four messages")
+    assert time.monotonic() - start > 2.5
+
+
+def test_null_sender_postmaster_delay_notice_needs_its_class(discarding, sink):
+    back = sink()
+    system = discarding("later.example retry:4.2.1 not now\n", default_transport="smtp", relayhost=back.nexthop,
+                        mydestination="", notify_classes="delay")
+    put_queue_file(system, "incoming", queue_file_bytes("", ["y@later.example"], warn_time=int(time.time()) - 5))
+    system.start()
+    (notice,) = back.wait(1, instance=system)
+    assert notice.recipients == ["postmaster@mx.test.example"] and notice.sender == "double-bounce@mx.test.example"
+    assert "Postmaster Warning: Delayed Mail" in notice.text

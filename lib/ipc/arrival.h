@@ -16,7 +16,7 @@ struct arrival {
     int64_t warn_time, warn_offset, create_time;
     int trace_flags;
     int64_t trace_flags_offset;
-    struct str filter, redirect;
+    struct str filter, redirect, verp;
     bool has_all_recipients;
 };
 void arrival_add(struct ipc_msg *m, const struct arrival *a); // whole frame, verb "arrived"

@@ -114,7 +114,7 @@ START_TEST(arrival_keeps_every_field)
     struct ipc_view view;
     struct arena arena = ARENA_INIT;
     struct arrival a = {.request = sample, .warn_time = 5, .warn_offset = 6, .create_time = 7, .trace_flags = 1024,
-                        .trace_flags_offset = 8, .filter = STR("scan:"), .redirect = STR("r@x"), .has_all_recipients = true};
+                        .trace_flags_offset = 8, .filter = STR("scan:"), .redirect = STR("r@x"), .verp = STR("+="), .has_all_recipients = true};
     struct arrival back;
     arrival_add(&m, &a);
     decode(&m, &view);
@@ -123,7 +123,7 @@ START_TEST(arrival_keeps_every_field)
     ck_assert(back.has_all_recipients);
     ck_assert_int_eq(back.warn_time + back.warn_offset + back.create_time + back.trace_flags_offset, 5 + 6 + 7 + 8);
     ck_assert_int_eq(back.trace_flags, 1024);
-    ck_assert(str_is(back.filter, a.filter) && str_is(back.redirect, a.redirect));
+    ck_assert(str_is(back.filter, a.filter) && str_is(back.redirect, a.redirect) && str_is(back.verp, a.verp));
     ipc_msg_release(&m);
     a.has_all_recipients = false; // announced without them: read from the file
     arrival_add(&m, &a);

@@ -5,6 +5,9 @@
 // most to the postmaster, from the double-bounce address; about mail from that address to nobody. Suspends: submitting.
 #include <fcntl.h>
 
+#include <unistd.h>
+
+#include "lib/agent/verp.h"
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 #include "services/bounce/bounce.h"
@@ -73,10 +76,15 @@ static struct str with_domain(struct str address, struct str domain, struct aren
     return arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(address), STR_ARG(domain));
 }
 
+// Ours only: elsewhere the name means nothing.
 static bool is_double_bounce(const struct bounce_state *state, struct str sender)
 {
-    struct str name = state->settings->double_bounce_sender;
-    return str_is_nocase(sender, name) || str_is_nocase(address_local(sender), address_local(name));
+    const struct settings *s = state->settings;
+    struct str domain = address_domain(sender);
+    if (str_is_nocase(sender, s->double_bounce_sender))
+        return true;
+    return str_is_nocase(address_local(sender), s->double_bounce_sender) &&
+           (str_is_nocase(domain, s->myhostname) || str_is_nocase(domain, s->myorigin));
 }
 
 static int send_one(struct bounce_state *state, const struct bounce_mail *mail, struct err *err) CO
@@ -95,6 +103,41 @@ static int send_one(struct bounce_state *state, const struct bounce_mail *mail, 
     return rc;
 }
 
+// The delimiters, when the message was sent with a sender address for each recipient.
+static struct str read_verp(const struct bounce_state *state, const struct bounce_flush *f, struct arena *arena)
+{
+    struct queue_envelope envelope;
+    struct err err = ERR_INIT;
+    struct str verp = STR("");
+    if (f->notice != BOUNCE_NOTICE_FAILURE || state->settings->disable_verp_bounces)
+        return verp;
+    int fd = queue_file_open(AT_FDCWD, &state->layout, arena_cstr(arena, f->queue_name), f->queue_id, O_RDONLY, &err);
+    if (fd >= 0 && queue_envelope_read(fd, arena, 1, 0, &envelope, &err) == 0)
+        verp = envelope.verp;
+    if (fd >= 0)
+        close(fd);
+    return verp;
+}
+
+// One notification for each recipient, to the sender address that names it.
+static int tell_verp_senders(struct bounce_state *state, struct bounce_mail *mail, struct str verp, struct err *err) CO
+{
+    const struct bounce_entry *entries = mail->entries;
+    size_t count = mail->entry_count;
+    struct buf recipient = BUF_INIT;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        buf_clear(&recipient);
+        verp_add_sender(&recipient, verp, mail->flush->sender, entries[i].original_recipient);
+        mail->recipient = buf_str(&recipient);
+        mail->entries = &entries[i];
+        mail->entry_count = 1;
+        rc = send_one(state, mail, err);
+    }
+    buf_release(&recipient);
+    return rc;
+}
+
 static int tell_sender(struct bounce_state *state, const struct bounce_flush *f, const struct notice_entries *all,
                        struct arena *arena, struct err *err) CO
 {
@@ -110,7 +153,8 @@ static int tell_sender(struct bounce_state *state, const struct bounce_flush *f,
         .recipient = f->sender,
         .has_whole_message = f->notice == BOUNCE_NOTICE_FAILURE && f->ret_flags != 2,
     };
-    return send_one(state, &mail, err);
+    struct str verp = read_verp(state, f, arena);
+    return verp.len ? tell_verp_senders(state, &mail, verp, err) : send_one(state, &mail, err);
 }
 
 static int tell_postmaster(struct bounce_state *state, const struct bounce_flush *f, const struct notice_entries *all,

@@ -18,7 +18,7 @@ def record(kind, data):
 
 
 def queue_file_bytes(sender, recipients, body="Subject: test\n\nhello\n", arrival=None, attributes=(), warn_time=None,
-                     sendopts=0, content_filter=None):
+                     sendopts=0, content_filter=None, verp=None):
     """recipients: addresses, or (address, {"original": .., "notify": .., "orcpt": ..})."""
     arrival = int(arrival or time.time())
     envelope = record("T", f"{arrival} 123456") + record("A", f"create_time={arrival}")
@@ -26,6 +26,8 @@ def queue_file_bytes(sender, recipients, body="Subject: test\n\nhello\n", arriva
         envelope += record("L", content_filter)
     envelope += b"".join(record("A", f"{name}={value}") for name, value in attributes)
     envelope += record("S", sender)
+    if verp:
+        envelope += record("V", verp)
     if warn_time is not None:
         envelope += record("W", f"{warn_time:15d}")
     for recipient in recipients:
