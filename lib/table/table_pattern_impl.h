@@ -47,7 +47,7 @@ void pattern_regex_release(struct pattern_regex *regex);
 // 1, 0, -1 (a limit was reached). *groups_r are offsets (start, end) of up to `groups` + 1 parts, valid until the next match.
 int pattern_match(const struct pattern_regex *regex, struct str text, const PCRE2_SIZE **groups_r, int *code_r);
 
-// Writes a POSIX regular expression in Perl's notation. The C library has accepted it already.
-void pattern_translate(struct buf *out, struct str posix, bool is_basic, bool has_newlines);
+// Writes a POSIX regular expression in Perl's notation. False: the C library would take too long to compile it.
+bool pattern_translate(struct buf *out, struct str posix, bool is_basic, bool has_newlines);
 
 #endif

@@ -50,29 +50,26 @@ static bool has_back_reference(struct str pattern)
     return false;
 }
 
-// PCRE2 goes first: what it finds too large would cost the C library gigabytes.
 static bool compile(struct pattern_regex *regex, struct str pattern, struct str flag_text, struct buf *why_r)
 {
     struct posix_flags flags;
     struct buf perl = BUF_INIT, why = BUF_INIT;
     uint32_t options = PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
-    bool works;
+    bool works, is_light;
 
     if (!take_flags(flag_text, &flags, why_r))
         return false;
     options |= flags.folds_case ? PCRE2_CASELESS : 0;
-    options |= flags.has_newlines ? PCRE2_MULTILINE : PCRE2_DOTALL;
+    options |= flags.has_newlines ? PCRE2_MULTILINE | PCRE2_ALT_CIRCUMFLEX : PCRE2_DOTALL;
     if (flags.has_newlines)
         options &= ~(uint32_t)PCRE2_DOLLAR_ENDONLY;
-    pattern_translate(&perl, pattern, flags.is_basic, flags.has_newlines);
+    is_light = pattern_translate(&perl, pattern, flags.is_basic, flags.has_newlines);
     works = pattern_compile(regex, buf_str(&perl), options, &why);
-    if (!works && str_find_str(buf_str(&why), STR("too large")) >= 0)
-        buf_add_str(why_r, buf_str(&why));
-    else if (!compile_posix(regex, pattern.ptr, &flags, why_r))
+    if (is_light && !compile_posix(regex, pattern.ptr, &flags, why_r))
         works = false;
     else if (!works)
         buf_add_str(why_r, buf_str(&why));
-    if (works && has_back_reference(pattern)) { // which the C library follows without limit
+    if (works && is_light && has_back_reference(pattern)) { // which the C library follows without limit
         regfree(regex->posix);
         mem_free(regex->posix);
         regex->posix = NULL;

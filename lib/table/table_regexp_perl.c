@@ -2,27 +2,45 @@
 // table_regexp_perl.c: writes POSIX regular expressions (as the GNU C library reads them) in Perl's notation.
 //
 // Every special character of the output is written by this file: what is literal in the input comes out escaped.
+// The C library copies what {n,m} and + repeat, and then walks through every way to skip the copies that may be empty: patterns
+// with such copies are told apart here, so that it is never asked to compile them.
 #include <ctype.h>
 
 #include "lib/table/table_pattern_impl.h"
+
+#define EXPANDED_MAX   20000 // copied characters
+#define PLUS_DEPTH_MAX 4
+
+struct atom {
+    size_t start;   // in the output
+    bool is_plain;  // neither repeated nor with alternatives inside
+    unsigned plus;  // how deep "+" is nested inside
+};
 
 struct translation {
     struct buf *out;
     struct str in;
     size_t at;
     bool is_basic, has_newlines;
-    size_t *groups;      // where each open group starts in the output
+    struct atom *groups;  // the open ones: what their insides are so far
     size_t depth, capacity;
-    size_t atom;         // where the last atom starts in the output
+    struct atom atom;    // the last one
     bool has_atom;       // there is one that a repetition may follow
+    size_t expanded;
+    bool is_heavy;       // for the C library
     bool is_repeated;    // it has a repetition already
 };
 
-static void put_literal(struct translation *t, char c)
+static void start_atom(struct translation *t)
 {
-    t->atom = t->out->len;
+    t->atom = (struct atom){.start = t->out->len, .is_plain = true};
     t->has_atom = true;
     t->is_repeated = false;
+}
+
+static void put_literal(struct translation *t, char c)
+{
+    start_atom(t);
     if (c > 0 && !isalnum((unsigned char)c))
         buf_add_char(t->out, '\\');
     buf_add_char(t->out, c);
@@ -30,9 +48,7 @@ static void put_literal(struct translation *t, char c)
 
 static void put_atom(struct translation *t, const char *text)
 {
-    t->atom = t->out->len;
-    t->has_atom = true;
-    t->is_repeated = false;
+    start_atom(t);
     buf_add_cstr(t->out, text);
 }
 
@@ -47,9 +63,9 @@ static void open_group(struct translation *t)
 {
     if (t->depth == t->capacity) {
         t->capacity = t->capacity ? t->capacity * 2 : 16;
-        t->groups = mem_realloc(t->groups, t->capacity * sizeof(size_t));
+        t->groups = mem_realloc(t->groups, t->capacity * sizeof(struct atom));
     }
-    t->groups[t->depth++] = t->out->len;
+    t->groups[t->depth++] = (struct atom){.start = t->out->len, .is_plain = true};
     put_boundary(t, "(");
 }
 
@@ -59,25 +75,49 @@ static void close_group(struct translation *t)
         put_literal(t, ')');
         return;
     }
-    buf_add_char(t->out, ')');
     t->atom = t->groups[--t->depth];
+    t->atom.is_plain &= t->out->len > t->atom.start + 1; // "()" may be empty
+    buf_add_char(t->out, ')');
     t->has_atom = true;
     t->is_repeated = false;
+    if (t->depth > 0) {
+        struct atom *outer = &t->groups[t->depth - 1];
+        outer->is_plain &= t->atom.is_plain;
+        outer->plus = t->atom.plus > outer->plus ? t->atom.plus : outer->plus;
+    }
+}
+
+// Notes what a repetition means to the C library. `copies`: the most of {n,m}; 0 for the others.
+static void weigh_repetition(struct translation *t, char c, size_t copies)
+{
+    if (c == '{') {
+        t->expanded += copies * (t->out->len - t->atom.start);
+        t->is_heavy |= !t->atom.is_plain || t->expanded > EXPANDED_MAX;
+    }
+    t->atom.plus += c == '+';
+    t->is_heavy |= t->atom.plus > PLUS_DEPTH_MAX;
+    t->atom.is_plain = false;
+    if (t->depth > 0) {
+        struct atom *outer = &t->groups[t->depth - 1];
+        outer->is_plain = false;
+        outer->plus = t->atom.plus > outer->plus ? t->atom.plus : outer->plus;
+    }
 }
 
 // In Perl a second repetition would change the first one's greed: it gets a group to repeat.
-static void put_repetition(struct translation *t, struct str text)
+static void put_repetition(struct translation *t, struct str text, size_t copies)
 {
     if (!t->has_atom) {
         for (size_t i = 0; i < text.len; i++)
             put_literal(t, text.ptr[i]);
         return;
     }
+    weigh_repetition(t, text.ptr[0], copies);
     if (t->is_repeated) {
-        size_t size = t->out->len - t->atom;
+        size_t size = t->out->len - t->atom.start;
         buf_add_cstr(t->out, "(?:");
-        memmove(t->out->ptr + t->atom + 3, t->out->ptr + t->atom, size);
-        memcpy(t->out->ptr + t->atom, "(?:", 3);
+        memmove(t->out->ptr + t->atom.start + 3, t->out->ptr + t->atom.start, size);
+        memcpy(t->out->ptr + t->atom.start, "(?:", 3);
         buf_add_char(t->out, ')');
     }
     buf_add_str(t->out, text);
@@ -88,8 +128,9 @@ static void put_repetition(struct translation *t, struct str text)
 static void put_interval(struct translation *t)
 {
     size_t end = t->at;
-    struct str inside;
+    struct str inside, most;
     struct buf text = BUF_INIT;
+    uint64_t copies = EXPANDED_MAX;
 
     while (end < t->in.len && (isdigit((unsigned char)t->in.ptr[end]) || t->in.ptr[end] == ','))
         end++;
@@ -100,8 +141,14 @@ static void put_interval(struct translation *t)
         put_literal(t, '{');
         return;
     }
+    most = inside;
+    while (str_find(most, ',') >= 0 && most.len > 1 && most.ptr[most.len - 1] != ',')
+        most = str_slice(most, (size_t)str_find(most, ',') + 1, most.len);
+    if (most.ptr[most.len - 1] == ',')
+        most = str_slice(most, 0, most.len - 1);
+    (void)str_to_u64(most, &copies);
     buf_addf(&text, "{%s" STR_FMT "}", inside.ptr[0] == ',' ? "0" : "", STR_ARG(inside));
-    put_repetition(t, buf_str(&text));
+    put_repetition(t, buf_str(&text), (size_t)(copies < EXPANDED_MAX ? copies : EXPANDED_MAX));
     buf_release(&text);
     t->at = end + 1;
 }
@@ -191,10 +238,14 @@ static void put_operator(struct translation *t, char c)
     switch (c) {
     case '(': open_group(t); break;
     case ')': close_group(t); break;
-    case '|': put_boundary(t, "|"); break;
+    case '|':
+        put_boundary(t, "|");
+        if (t->depth > 0)
+            t->groups[t->depth - 1].is_plain = false;
+        break;
     case '{': put_interval(t); break;
     case '}': put_literal(t, c); break;
-    default: put_repetition(t, str_from(text));
+    default: put_repetition(t, str_from(text), 0);
     }
 }
 
@@ -233,7 +284,7 @@ static void put_one(struct translation *t, char c)
         put_literal(t, c);
 }
 
-void pattern_translate(struct buf *out, struct str posix, bool is_basic, bool has_newlines)
+bool pattern_translate(struct buf *out, struct str posix, bool is_basic, bool has_newlines)
 {
     struct translation t = {.out = out, .in = posix, .is_basic = is_basic, .has_newlines = has_newlines};
 
@@ -242,4 +293,5 @@ void pattern_translate(struct buf *out, struct str posix, bool is_basic, bool ha
         put_one(&t, c);
     }
     mem_free(t.groups);
+    return !t.is_heavy;
 }
