@@ -5,6 +5,7 @@
 // environment are hostile. Every failure ends with status 69 (the service is unavailable), but for usage and refused
 // users.
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -237,8 +238,18 @@ static void load(struct postqueue *pq, const char *dir)
     pq->err = ERR_INIT;
 }
 
+// What the caller left closed must not become a socket that is printed to; what it left open is none of ours.
+static void clean_descriptors(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFL) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(EX_UNAVAILABLE);
+    close_range(3, ~0U, 0);
+}
+
 int main(int argc, char **argv)
 {
+    clean_descriptors();
     struct postqueue *pq = MEM_NEW(struct postqueue);
     pq->arena = ARENA_INIT;
     log_setup_early("postqueue");

@@ -147,6 +147,8 @@ void delivery_settle(struct delivery *d, size_t recipient, const struct delivery
 {
     if (recipient >= d->request.recipient_count || d->settled[recipient] != 0)
         bug("delivery_settle: recipient %zu is settled or does not exist", recipient);
+    if (co_is_cancelled() && report->status != DELIVERY_SENT)
+        return; // the process ends, which says nothing about the recipient: it stays open
     if (d->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER))
         settle_probe(d, recipient, report);
     else if (report->status == DELIVERY_SENT)
