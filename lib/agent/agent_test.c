@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/agent/agent_report.h"
+#include "lib/agent/verp.h"
 #include "lib/base/clock.h"
 
 static void expect_delay(int64_t us, unsigned limit, const char *text)
@@ -89,12 +90,31 @@ START_TEST(status_line_has_the_known_shape)
 }
 END_TEST
 
+static void expect_sender(const char *delimiters, const char *sender, const char *recipient, const char *expected)
+{
+    struct buf b = BUF_INIT;
+    verp_add_sender(&b, str_from(delimiters), str_from(sender), str_from(recipient));
+    ck_assert_str_eq(buf_cstr(&b), expected);
+    buf_release(&b);
+}
+
+START_TEST(return_paths_name_the_recipient)
+{
+    expect_sender("+=", "owner@list.test", "user@far.test", "owner+user=far.test@list.test");
+    expect_sender("-#", "owner@list.test", "user", "owner-user@list.test");
+    expect_sender("+=", "owner", "user@far.test", "owner+user=far.test");
+    expect_sender("+=", "", "user@far.test", "");
+    expect_sender("+", "owner@list.test", "user@far.test", "owner@list.test");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("agent");
     TCase *tc = tcase_create("report");
     tcase_add_test(tc, delays_have_two_significant_digits);
     tcase_add_test(tc, delays_split_by_phase);
+    tcase_add_test(tc, return_paths_name_the_recipient);
     tcase_add_test(tc, status_line_has_the_known_shape);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -57,7 +57,8 @@ struct delivery_report {
     const char *action; // "delivered", "relayed", "expanded"; NULL: by status
 };
 
-// The "done" answer: per recipient, in the request's order, one status letter: 's' sent, 'd' deferred, 'b' bounced; and, when the
+// The "done" answer: per recipient, in the request's order, one status letter: 's' sent, 'd' deferred, 'b' bounced, 'e' bounced
+// because the message has expired (deferred under DELIVERY_BOUNCE_ALL); and, when the
 // destination as a whole failed, its enhanced status and reason (the queue manager's negative feedback).
 #define DELIVERY_TEXT_MAX 1024
 struct delivery_done {
