@@ -1,23 +1,34 @@
 // SPDX-License-Identifier: ISC
 // match_list_fuzz.c: match lists without files (no '/' but in prefixes), asked for names and addresses.
+#include <ctype.h>
+
 #include "lib/base/log.h"
 #include "lib/net/addr.h"
 #include "lib/table/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-// No files and no network: a '/' that is not followed by a digit could name a file; tables behind a socket are asked for by name.
+// The word before the colon at `end` is a type whose tables live in memory, or no word.
+static bool is_type_in_memory(const uint8_t *data, size_t end)
+{
+    static const char *const types[] = {"inline", "static", "fail", "internal", "environ"};
+    size_t start = end;
+    while (start > 0 && isalpha(data[start - 1]))
+        start--;
+    struct str word = str_of((const char *)data + start, end - start);
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (str_is_nocase(word, str_from(types[i])))
+            return true;
+    return word.len == 0;
+}
+
+// No files and no network: a '/' that is not followed by a digit could name a file, other types reach out.
 static bool is_tame(const uint8_t *data, size_t size)
 {
-    static const char *const behind_sockets[] = {"tcp:", "socketmap:", "proxy:"};
-
-    for (size_t i = 0; i < sizeof(behind_sockets) / sizeof(behind_sockets[0]); i++)
-        if (memmem(data, size, behind_sockets[i], strlen(behind_sockets[i])) != NULL)
-            return false;
     for (size_t i = 0; i < size; i++) {
         if (data[i] == '/' && (i == 0 || strchr(" ,!{}\t\r\n:", data[i - 1]) != NULL))
             return false;
-        if (data[i] == 0)
+        if (data[i] == 0 || (data[i] == ':' && !is_type_in_memory(data, i)))
             return false;
     }
     return true;
