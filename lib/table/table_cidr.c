@@ -2,6 +2,7 @@
 // table_cidr.c: cidr: tables: networks in file order, first match wins; `!` negates, if and endif nest.
 //
 // Runs of plain rules, which most tables consist of, are answered by an index in logarithmic time.
+#include <arpa/inet.h>
 #include <errno.h>
 
 #include "lib/base/log.h"
@@ -65,20 +66,43 @@ static void add_endif(struct cidr_parser *p, unsigned line)
     p->table->rules[p->open_ifs[--p->depth]].jump = p->table->count;
 }
 
+// "10.1.1.1/8" as the network that holds it; false: not even that.
+static bool parse_with_host_bits(struct str text, struct net_cidr *net_r)
+{
+    struct str bits = text, address;
+    uint64_t length;
+
+    if (!str_cut(&bits, '/', &address) || net_cidr_parse(address, net_r, NULL) < 0 || str_to_u64(bits, &length) < 0 ||
+        length > net_r->bits)
+        return false;
+    net_r->bits = (unsigned)length;
+    for (unsigned i = net_r->bits; i < 128; i++)
+        net_r->addr[i / 8] &= (unsigned char)~(0x80U >> i % 8);
+    return true;
+}
+
+static void add_network(struct buf *out, const struct net_cidr *net)
+{
+    char text[INET6_ADDRSTRLEN];
+    buf_addf(out, "%s/%u", inet_ntop(net->family, net->addr, text, sizeof(text)), net->bits);
+}
+
 static bool parse_pattern(struct cidr_parser *p, unsigned line, struct str text, struct net_cidr *net_r)
 {
-    struct err err = ERR_INIT;
-    struct net_addr addr;
-    struct str address = text, bits;
+    struct net_cidr meant;
 
-    if (net_cidr_parse(text, net_r, &err) == 0)
+    if (net_cidr_parse(text, net_r, NULL) == 0)
         return true;
-    str_cut(&address, '/', &bits); // bits: what stands before the slash
-    if (err.text[0] != '\0' && net_addr_parse(bits, 0, &addr) == 0)
-        log_warn("cidr map %s, line %u: %s: skipping this rule", p->source, line, err.text);
-    else
-        log_warn("cidr map %s, line %u: bad address pattern: \"" STR_FMT "\": skipping this rule", p->source, line,
-                 STR_ARG(text));
+    if (parse_with_host_bits(text, &meant)) {
+        struct buf network = BUF_INIT;
+        add_network(&network, &meant);
+        log_warn("cidr map %s, line %u: non-null host address bits in \"" STR_FMT "\", perhaps you should use \"%s\" instead: "
+                 "skipping this rule", p->source, line, STR_ARG(text), buf_cstr(&network));
+        buf_release(&network);
+    } else {
+        log_warn("cidr map %s, line %u: bad %s \"" STR_FMT "\": skipping this rule", p->source, line,
+                 str_find(text, '/') >= 0 ? "network value in" : "address pattern:", STR_ARG(text));
+    }
     return false;
 }
 
@@ -219,7 +243,7 @@ static int cidr_lookup(struct table *t, struct str key, struct buf *value_r, str
     struct net_addr addr;
     size_t i = 0;
 
-    if (net_addr_parse(key, 0, &addr) < 0)
+    if (str_starts(key, STR("[")) || net_addr_parse(key, 0, &addr) < 0)
         return 0;
     while (i < c->count) {
         struct rule *rule = &c->rules[i++];

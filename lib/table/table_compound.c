@@ -27,7 +27,7 @@ static void *compound_open(struct table *t, struct err *err)
     struct str rest, item;
 
     if (!table_unbrace(str_from(t->body), &rest) || rest.len == 0) {
-        err_set(err, ERR_TEMPORARY, "bad syntax: need \"%s:{type:name...}\"", t->type->name);
+        err_set(err, ERR_TEMPORARY, "bad syntax: \"%s\"; need \"%s:{type:name...}\"", t->name, t->type->name);
         return NULL;
     }
     c = MEM_NEW(struct compound);
@@ -97,7 +97,7 @@ static void *randmap_open(struct table *t, struct err *err)
     char number[24];
 
     if (!table_unbrace(str_from(t->body), &rest) || rest.len == 0) {
-        err_set(err, ERR_TEMPORARY, "bad syntax: need \"randmap:{result...}\"");
+        err_set(err, ERR_TEMPORARY, "bad syntax: \"%s\"; need \"randmap:{value...}\"", t->name);
         return NULL;
     }
     m = table_memory_new();

@@ -274,7 +274,7 @@ static void parse_line(struct parser *p, struct str text)
     if (starts_word(text, STR("endif"))) {
         text = str_trim(str_slice(text, 5, text.len));
         if (text.len > 0)
-            complain_with(p, "ignoring extra text after ENDIF:", text);
+            complain(p, STR("ignoring extra text after ENDIF"));
         parse_endif(p);
     } else if (starts_word(text, STR("if"))) {
         parse_pattern_rule(p, str_trim(str_slice(text, 2, text.len)), RULE_IF);

@@ -49,8 +49,8 @@ static void *inline_open(struct table *t, struct err *err)
     struct table_memory *m;
     struct str rest, item;
 
-    if (!table_unbrace(str_from(t->body), &rest)) {
-        err_set(err, ERR_TEMPORARY, "bad syntax: need \"inline:{name=value...}\"");
+    if (!table_unbrace(str_from(t->body), &rest) || rest.len == 0) {
+        err_set(err, ERR_TEMPORARY, "bad syntax: \"%s\"; need \"inline:{name=value...}\"", t->name);
         return NULL;
     }
     m = table_memory_new();
@@ -58,7 +58,7 @@ static void *inline_open(struct table *t, struct err *err)
         struct str key, value = item;
         struct buf folded = BUF_INIT;
         if (!str_cut(&value, '=', &key) || str_trim(key).len == 0) {
-            err_set(err, ERR_TEMPORARY, "bad syntax: missing '=' after \"" STR_FMT "\"", STR_ARG(item));
+            err_set(err, ERR_TEMPORARY, "missing '=' after attribute name: \"%s\"; need \"inline:{name=value...}\"", t->name);
             table_memory_free(m);
             return NULL;
         }

@@ -72,7 +72,8 @@ bool table_watch_has_changed(const struct table_watch *w)
 
 int table_watch_open(const struct table_watch *w)
 {
-    int fd = openat(w->dirfd, w->base, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int at = w->dirfd < 0 ? AT_FDCWD : w->dirfd; // without a directory the path says why
+    int fd = openat(at, w->dirfd < 0 ? w->path : w->base, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
 
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
