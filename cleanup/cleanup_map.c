@@ -151,8 +151,17 @@ static bool is_duplicate(struct cleanup_message *m, const struct submit_recipien
     return is_known;
 }
 
+// RFC 3461 4.2: what the sender asked for, else the address as it came.
+static struct str original_recipient(struct cleanup_message *m, const struct submit_recipient *r, struct str original)
+{
+    if (r->dsn_orcpt.len > 0 || original.len == 0)
+        return r->dsn_orcpt;
+    return arena_strf(&m->arena, "%s;" STR_FMT, str_is_ascii(original) ? "rfc822" : "utf-8", STR_ARG(original));
+}
+
 static void write_recipient(struct cleanup_message *m, const struct submit_recipient *r, struct str original)
 {
+    struct str dsn_orcpt = original_recipient(m, r, original);
     if (!m->daemon->settings->enable_original_recipient)
         original = STR("");
     if (!cleanup_is_good(m) || is_duplicate(m, r, original))
@@ -160,8 +169,8 @@ static void write_recipient(struct cleanup_message *m, const struct submit_recip
     int bad = 0;
     if (r->notify != 0)
         queue_record_addf(&m->out, REC_ATTR, "notify_flags=%d", r->notify);
-    if (r->dsn_orcpt.len > 0)
-        bad |= queue_record_add_attr(&m->out, "dsn_orig_rcpt", r->dsn_orcpt);
+    if (dsn_orcpt.len > 0)
+        bad |= queue_record_add_attr(&m->out, "dsn_orig_rcpt", dsn_orcpt);
     if (original.len > 0)
         bad |= queue_record_add_text(&m->out, REC_ORCPT, original);
     if (m->recipients == NULL)
@@ -169,7 +178,7 @@ static void write_recipient(struct cleanup_message *m, const struct submit_recip
     if (m->recipient_count < ARRIVAL_RECIPIENTS_MAX)
         m->recipients[m->recipient_count] = (struct delivery_recipient){.address = r->address,
                                                                         .original = original,
-                                                                        .dsn_orcpt = r->dsn_orcpt,
+                                                                        .dsn_orcpt = dsn_orcpt,
                                                                         .notify = r->notify,
                                                                         .offset = cleanup_offset(m)};
     bad |= queue_record_add_text(&m->out, REC_RCPT, r->address);

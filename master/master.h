@@ -116,6 +116,7 @@ void master_retire(struct master_child *c); // closes the status channel: the pr
 // master_wakeup.c
 void master_wakeup_start(struct master_service *s);
 void master_wakeup_stop(struct master_service *s);
+void master_wakeup_soon(struct master_service *s); // its process died: the work that it had begun waits
 
 // master_log.c
 void master_log_open(struct master *m);

@@ -173,6 +173,8 @@ static void judge_end(struct master_child *c, int status)
         s->short_lives = 0;
         log_warn("%s: bad command startup -- throttling", c->path);
         master_service_pause(s, s->master->config->settings.service_throttle_time);
+    } else {
+        master_wakeup_soon(s);
     }
 }
 

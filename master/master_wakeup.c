@@ -8,6 +8,8 @@
 #include "lib/co/co.h"
 #include "master/master.h"
 
+enum { SOON_MS = 100 };
+
 static void send_wakeup(const struct master_service *s)
 {
     if (str_is(s->row->type, STR("fifo"))) {
@@ -48,6 +50,12 @@ void master_wakeup_start(struct master_service *s)
         return;
     s->wakeup_timer = co_timer_new(wakeup_due, s);
     wakeup_due(s); // the first one at once: the queue manager starts, maildrop is looked at
+}
+
+void master_wakeup_soon(struct master_service *s)
+{
+    if (s->wakeup_timer != NULL)
+        co_timer_set(s->wakeup_timer, clock_ms() + SOON_MS);
 }
 
 void master_wakeup_stop(struct master_service *s)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: ISC
 # fuzz.sh: runs fuzz targets for so many seconds each, over their seeds, two at a time; new inputs stay in the build folder.
 #
+# The order of inputs is the same each time, so that a failure can be had again; FUZZ_SEED=0 draws another.
+#
 # usage: fuzz.sh FOLDER SECONDS NAME...
 set -euo pipefail
 
@@ -13,7 +15,7 @@ run_target() {
     local name=$1 work=$folder/work/$1 seeds=()
     mkdir -p "$work"
     [ -d "tests/fuzz/corpus/$name" ] && seeds=("tests/fuzz/corpus/$name")
-    if ! timeout $((seconds + 120)) "$folder/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    if ! timeout $((seconds + 120)) "$folder/$name" -max_total_time="$seconds" -seed="${FUZZ_SEED:-1}" -timeout=10 -rss_limit_mb=2048 \
         -artifact_prefix="$work-" -print_final_stats=1 "$work" "${seeds[@]}" >"$work.log" 2>&1; then
         tail -n 40 "$work.log"
         echo "fuzz.sh: $name failed; the input is $work-*" >&2

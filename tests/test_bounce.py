@@ -78,6 +78,17 @@ def test_remote_reply_is_reported(reporting, sink):
     assert re.sub(r"\s+", " ", fields["Diagnostic-Code"]) == "smtp; 550-5.1.1 no such user 550 5.1.1 here"
 
 
+def test_original_recipient_is_named_without_being_asked(reporting, sink):
+    far = sink()
+    far.on("rcpt", "550 5.1.1 unknown")
+    system, back = reporting(f"far.example smtp:{far.nexthop}\n", virtual_alias_maps="inline:{old@there.example=user@far.example}")
+    smtp_send(system, "joe@client.example", "old@there.example")
+    (bounce,) = back.wait(1, instance=system)
+    _, _, (_, per_recipient), _ = parse(bounce)
+    assert per_recipient["Final-Recipient"] == "rfc822; user@far.example"
+    assert per_recipient["Original-Recipient"].replace(" ", "") == "rfc822;old@there.example"
+
+
 def test_several_recipients_in_one_report(reporting, sink):
     far = sink()
     far.on("rcpt", "550 5.1.1 unknown")

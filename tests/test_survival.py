@@ -117,6 +117,20 @@ def test_every_daemon_killed_in_turn_under_load(instance, sink, is_full):
     assert not system.queue_ids("corrupt")
 
 
+def test_killed_queue_manager_resumes_without_being_asked(instance, sink):
+    """Nobody talks to it, and the next wake-up of master.cf is minutes away: deferred mail is tried all the same."""
+    next_hop = sink()
+    next_hop.on("mail", "450 4.3.2 not yet")
+    system = instance(main={"relayhost": next_hop.nexthop, **FAST})
+    smtp_send(system, "joe@client.example", TO)
+    system.log.wait_for(r"status=deferred")
+    (pid,) = system.pids("qmgr")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: system.pids("qmgr") not in ([], [pid]), 10, "the queue manager to come back")
+    next_hop.forget("mail")
+    next_hop.wait(1, timeout=20, instance=system)
+
+
 def test_master_killed_and_started_again(instance, sink):
     next_hop = sink()
     next_hop.on("connect", "421 4.3.2 wait")
