@@ -30,6 +30,8 @@ enum table_flags {
     // For alias_maps, mailbox_command_maps, virtual_mailbox_maps and the like: no tables that others answer (tcp, socketmap,
     // memcache), no $number results, and proxy: is passed over.
     TABLE_SENSITIVE = 32,
+    // The cache of this one process: lmdb:, hash: and btree: (FILE.lmdb, made if need be), or proxy: of these (proxywrite).
+    TABLE_WRITE = 128,
     TABLE_NO_SUBSTITUTION = 64, // regexp: and pcre: rules with $number results are skipped (transport_maps and the like)
 };
 
@@ -44,6 +46,11 @@ int table_lookup(struct table *t, struct str key, struct buf *value_r, struct er
 // Every entry of a table that can list itself (indexed, texthash, inline). *cursor starts as 0. The strings borrow from the table until
 // the next call. 1, 0 end, -1 failed or the type has no listing. The table must not be looked up in between.
 int table_next(struct table *t, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err) MUST_CHECK;
+// Tables opened with TABLE_WRITE. A key's value is set anew; 1 deleted, 0 there was none; the first key after `after` ("": the
+// first of all), which need not exist: 1, 0 end. A change is seen by the next query; it may be lost when the machine goes down.
+int table_update(struct table *t, struct str key, struct str value, struct err *err) CO MUST_CHECK;
+int table_delete(struct table *t, struct str key, struct err *err) CO MUST_CHECK;
+int table_next_after(struct table *t, struct str after, struct buf *key_r, struct buf *value_r, struct err *err) CO MUST_CHECK;
 // The owner of the file behind a table: the user whose rights its commands get. 1: *uid_r; 0: built into the configuration, as
 // trusted as main.cf (static, inline, unix …); -1: unknown.
 int table_owner(const struct table *t, uid_t *uid_r);
@@ -101,7 +108,8 @@ const char *const *table_types(void); // sorted names, ends with NULL
 // ---- The types with large client libraries. Called once at start, before any table is opened.
 void table_use_backends(void);
 bool table_type_is_backend(struct str name);      // built in, and one of those
-void table_set_proxy_service(struct str name);    // proxymap_service_name, where it is not "proxymap"
+// proxymap_service_name and proxywrite_service_name, where they are not "proxymap" and "proxywrite".
+void table_set_proxy_services(struct str reads, struct str writes);
 
 // The text form shared by postmap, texthash and rebuilt hash: "key value" lines, # comments, continuation by leading blanks.
 struct table_text;

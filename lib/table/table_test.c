@@ -210,6 +210,62 @@ START_TEST(cdb_is_built_and_read)
 }
 END_TEST
 
+START_TEST(caches_are_changed_in_place)
+{
+    struct err err = ERR_INIT;
+    struct buf key = BUF_INIT, value = BUF_INIT;
+    struct table *t = open_named("btree", "cache", TABLE_WRITE), *other;
+    ck_assert_msg(table_is_usable(t, &err), "%s", err.text);
+    ck_assert_str_eq(ask(t, "a"), "-");
+    ck_assert_int_eq(table_update(t, STR("Abc"), STR("one"), &err), 0);
+    ck_assert_int_eq(table_update(t, STR("x@y"), STR("two"), &err), 0);
+    ck_assert_int_eq(table_update(t, STR("abc"), STR("three"), &err), 0);
+    ck_assert_str_eq(ask(t, "ABC"), "three");
+    ck_assert_int_eq(table_next_after(t, STR(""), &key, &value, &err), 1);
+    ck_assert_str_eq(buf_cstr(&key), "abc");
+    ck_assert_int_eq(table_next_after(t, buf_str(&key), &key, &value, &err), 1);
+    ck_assert_str_eq(buf_cstr(&key), "x@y");
+    ck_assert_str_eq(buf_cstr(&value), "two");
+    ck_assert_int_eq(table_next_after(t, STR("b"), &key, &value, &err), 1);
+    ck_assert_str_eq(buf_cstr(&key), "x@y");
+    ck_assert_int_eq(table_next_after(t, STR("x@y"), &key, &value, &err), 0);
+    ck_assert_int_eq(table_delete(t, STR("abc"), &err), 1);
+    ck_assert_int_eq(table_delete(t, STR("abc"), &err), 0);
+    ck_assert_int_eq(table_update(t, STR(""), STR("x"), &err), -1);
+    other = open_named("lmdb", "cache", TABLE_WRITE);
+    ck_assert(!table_is_usable(other, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "in use"));
+    table_close(other);
+    table_close(t);
+    t = open_named("hash", "cache", TABLE_WRITE);
+    ck_assert_str_eq(ask(t, "x@y"), "two");
+    table_close(t);
+    other = open_named("lmdb", "cache", 0);
+    ck_assert_str_eq(ask(other, "x@y"), "two");
+    ck_assert_int_eq(table_update(other, STR("a"), STR("b"), &err), -1);
+    table_close(other);
+    other = open_named("texthash", "cache", TABLE_WRITE);
+    ck_assert(!table_is_usable(other, &err));
+    table_close(other);
+    buf_release(&key);
+    buf_release(&value);
+}
+END_TEST
+
+START_TEST(a_damaged_cache_is_begun_anew)
+{
+    struct err err = ERR_INIT;
+    struct table *t;
+    write_file("bad.lmdb", "this is no database, and yet it is longer than a header would be: "
+                           "................................................................................................");
+    t = open_named("lmdb", "bad", TABLE_WRITE);
+    ck_assert_msg(table_is_usable(t, &err), "%s", err.text);
+    ck_assert_int_eq(table_update(t, STR("k"), STR("v"), &err), 0);
+    ck_assert_str_eq(ask(t, "k"), "v");
+    table_close(t);
+}
+END_TEST
+
 START_TEST(hash_rebuilds_an_old_index)
 {
     struct table *t;
@@ -429,6 +485,8 @@ int main(void)
     tcase_add_test(tc, a_missing_table_fails_until_it_appears);
     tcase_add_test(tc, lmdb_is_replaced_under_a_reader);
     tcase_add_test(tc, cdb_is_built_and_read);
+    tcase_add_test(tc, caches_are_changed_in_place);
+    tcase_add_test(tc, a_damaged_cache_is_begun_anew);
     tcase_add_test(tc, hash_rebuilds_an_old_index);
     tcase_add_test(tc, an_alias_file_keeps_its_grammar);
     tcase_add_test(tc, many_keys_and_long_values_survive);

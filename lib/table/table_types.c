@@ -5,7 +5,7 @@
 // proxymap service. Every other process asks that service, so daemons stay small, jailed and without passwords, and database
 // connections are shared. proxy: sends the other types with a server there, too; for files it is passed over, as each daemon
 // maps the same file.
-#include "lib/table/table_impl.h"
+#include "lib/table/table_cache_impl.h"
 
 static const struct table_type *const types[] = {
 #ifdef TABLE_HAS_CDB
@@ -79,10 +79,21 @@ static const struct table_type *find(const struct table_type *const *list, struc
     return NULL;
 }
 
+static const struct table_type *choose_writable(struct str name, bool is_proxied, struct err *err)
+{
+    if (!str_is(name, STR("lmdb")) && !str_is(name, STR("hash")) && !str_is(name, STR("btree"))) {
+        err_set(err, ERR_TEMPORARY, STR_FMT " tables cannot be changed", STR_ARG(name));
+        return NULL;
+    }
+    return is_proxied && backends == NULL ? &table_type_proxy : &table_type_cache;
+}
+
 const struct table_type *table_type_choose(struct str name, bool is_proxied, unsigned flags, struct err *err)
 {
     const struct table_type *type = find(types, name);
 
+    if (flags & TABLE_WRITE)
+        return choose_writable(name, is_proxied, err);
     if (type == NULL)
         type = find(backends, name);
     if (type == NULL && table_type_is_backend(name)) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // proxymap.c: looks tables up for other processes, which share its database connections; as proxywrite, those of proxy_write_maps.
 //
-// A request names a table, flags and a key: {lookup, table, flags, key}; the answer is {found, value}, {absent}, or {failed, reason}.
+// A request names a table, flags and a key: {lookup, table, flags, key}; the answer is {found, value}, {absent}, or {failed, reason}. To
+// proxywrite also {update, …, value}, {delete, …}, and {next, …}, which finds the key behind `key`: {found, key, value}.
 // Allowed are the proxy: items of proxy_read_maps (proxy_write_maps for proxywrite, with updates), and the database tables that main.cf
 // and master.cf name, which daemons cannot open themselves. The latter are opened before privileges are dropped: their files
 // hold passwords. Trust: clients are hostile: names are checked against those lists, flags against what a client may ask.
@@ -21,6 +22,7 @@ struct proxymap {
     struct proxymap_access access;
     struct map tables;  // "flags:type:name" -> struct table
     struct map refused; // names that were logged
+    bool writes;
 };
 
 // ---- State
@@ -57,12 +59,12 @@ static int init(struct service_context *ctx, struct err *err)
 {
     struct proxymap *p = MEM_NEW(struct proxymap);
     const struct settings *s = ctx->settings;
-    bool writes = str_is(str_from(ctx->name), s->proxywrite_service_name);
 
+    p->writes = str_is(str_from(ctx->name), s->proxywrite_service_name);
     ctx->state = p;
     table_use_backends();
-    proxymap_access_add_list(&p->access, writes ? s->proxy_write_maps : s->proxy_read_maps);
-    if (!writes && proxymap_access_add_configuration(&p->access, ctx->conf, err) < 0)
+    proxymap_access_add_list(&p->access, p->writes ? s->proxy_write_maps : s->proxy_read_maps);
+    if (!p->writes && proxymap_access_add_configuration(&p->access, ctx->conf, err) < 0)
         return -1;
     open_backends(p);
     return 0;
@@ -100,39 +102,56 @@ static void refuse(struct proxymap *p, struct str name, struct ipc_msg *answer, 
     buf_release(&reason);
 }
 
-static void answer_lookup(struct table *t, struct str key, struct ipc_msg *answer, uint32_t id) CO
+struct request {
+    bool may_write;
+    struct str verb, key, value;
+};
+
+// 1 found or done, 0 absent, -1.
+static int perform(struct table *t, const struct request *r, struct buf *key_r, struct buf *value_r, struct err *err) CO
 {
-    struct buf value = BUF_INIT;
+    if (t == NULL)
+        return err_set(err, ERR_TEMPORARY, "too many tables are open");
+    if (str_is(r->verb, STR("lookup")))
+        return table_lookup(t, r->key, value_r, err);
+    if (r->may_write && str_is(r->verb, STR("update")))
+        return table_update(t, r->key, r->value, err) < 0 ? -1 : 1;
+    if (r->may_write && str_is(r->verb, STR("delete")))
+        return table_delete(t, r->key, err);
+    if (r->may_write && str_is(r->verb, STR("next")))
+        return table_next_after(t, r->key, key_r, value_r, err);
+    return err_set(err, ERR_PROTOCOL, "unknown request");
+}
+
+static void answer_table(struct table *t, const struct request *r, struct ipc_msg *answer, uint32_t id) CO
+{
+    struct buf key = BUF_INIT, value = BUF_INIT;
     struct err err = ERR_INIT;
-    int found = t == NULL ? err_set(&err, ERR_TEMPORARY, "too many tables are open") : table_lookup(t, key, &value, &err);
+    int found = perform(t, r, &key, &value, &err);
 
     ipc_begin(answer, id, found > 0 ? "found" : found == 0 ? "absent" : "failed");
-    if (found > 0)
+    if (found > 0) {
+        ipc_add_str(answer, "key", buf_str(&key));
         ipc_add_str(answer, "value", buf_str(&value));
+    }
     if (found < 0)
         ipc_add_str(answer, "reason", str_from(err.text));
+    buf_release(&key);
     buf_release(&value);
 }
 
-// Copies what it needs of the view before anything suspends.
+// The view stays valid until the next one is received.
 static void answer_request(struct proxymap *p, const struct ipc_view *view, struct ipc_msg *answer) CO
 {
     struct str name = ipc_str_or(view, "table", STR(""));
     unsigned flags = (unsigned)(ipc_int_or(view, "flags", 0) & CLIENT_FLAGS);
-    uint32_t id = view->id;
-    struct buf key = BUF_INIT;
+    struct request r = {p->writes, view->verb, ipc_str_or(view, "key", STR("")), ipc_str_or(view, "value", STR(""))};
 
-    if (!str_is(view->verb, STR("lookup"))) {
-        ipc_begin(answer, id, "failed");
-        ipc_add_str(answer, "reason", STR("unknown request"));
-    } else if (!proxymap_access_allows(&p->access, name)) {
-        refuse(p, name, answer, id);
-    } else {
-        buf_add_str(&key, ipc_str_or(view, "key", STR("")));
-        answer_lookup(find_table(p, name, flags), buf_str(&key), answer, id);
-    }
+    if (!proxymap_access_allows(&p->access, name))
+        refuse(p, name, answer, view->id);
+    else
+        answer_table(find_table(p, name, p->writes ? TABLE_WRITE | TABLE_KEEP_CASE : flags), &r, answer, view->id);
     (void)ipc_end(answer);
-    buf_release(&key);
 }
 
 static void serve(struct service_context *ctx, struct service_client *client)
