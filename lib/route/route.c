@@ -124,9 +124,9 @@ static void open_tables(struct route *r)
 {
     const struct settings *set = r->settings;
 
-    r->transport_maps = table_list_open(set->transport_maps, 0);
-    r->relayhost_maps = table_list_open(set->sender_dependent_relayhost_maps, 0);
-    r->default_transport_maps = table_list_open(set->sender_dependent_default_transport_maps, 0);
+    r->transport_maps = table_list_open(set->transport_maps, TABLE_NO_SUBSTITUTION);
+    r->relayhost_maps = table_list_open(set->sender_dependent_relayhost_maps, TABLE_NO_SUBSTITUTION);
+    r->default_transport_maps = table_list_open(set->sender_dependent_default_transport_maps, TABLE_NO_SUBSTITUTION);
     r->relocated_maps = table_list_open(set->relocated_maps, 0);
     r->local_recipient_maps = table_list_open(set->local_recipient_maps, 0);
     r->virtual_alias_maps = table_list_open(set->virtual_alias_maps, 0);

@@ -29,4 +29,4 @@ $(eval $(call table_backend,MYSQL,libmariadb,lib/table/table_mysql.c))
 $(eval $(call table_backend,REDIS,hiredis,lib/table/table_redis.c))
 $(eval $(call table_backend,LDAP,ldap lber,lib/table/table_ldap.c lib/table/table_ldap_query.c))
 $(BUILD)/lib/table/table_types.o $(BUILD)/lib/table/table_backends.o $(BUILD)/lib/table/table_writer.o \
-    $(BUILD)/lib/table/table_cdb_writer.o: ALL_CFLAGS += $(TABLE_DEFINES)
+    $(BUILD)/lib/table/table_cdb_writer.o $(BUILD)/lib/table/table_cdb.o $(BUILD)/lib/table/table_index.o: ALL_CFLAGS += $(TABLE_DEFINES)

@@ -26,7 +26,7 @@ void table_watch_take(struct table_watch *w);              // remembers the file
 bool table_watch_has_changed(const struct table_watch *w); // one fstatat
 int table_watch_open(const struct table_watch *w);         // read-only descriptor of the file; -1 errno
 
-#define TABLE_WATCHES 2
+#define TABLE_WATCHES 3
 
 struct table {
     const struct table_type *type;
@@ -97,6 +97,19 @@ struct lmdb_reader *lmdb_reader_open(const char *path, struct err *err);
 int lmdb_reader_get(struct lmdb_reader *r, struct str key, struct buf *value_r, struct err *err);
 int lmdb_reader_next(struct lmdb_reader *r, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err);
 void lmdb_reader_close(struct lmdb_reader *r);
+// ---- Constant databases, read only. A key ends in NUL behind its length.
+struct cdb_reader;
+#ifdef TABLE_HAS_CDB
+struct cdb_reader *cdb_reader_open(const struct table_watch *w, struct err *err);
+int cdb_reader_get(struct cdb_reader *r, struct str key, struct buf *value_r, struct err *err);
+int cdb_reader_next(struct cdb_reader *r, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err);
+void cdb_reader_close(struct cdb_reader *r);
+#else
+#define cdb_reader_open(watch, err)                     ((struct cdb_reader *)NULL)
+#define cdb_reader_get(reader, key, value_r, err)       (-1)
+#define cdb_reader_next(reader, cursor, key, value, err) (-1)
+#define cdb_reader_close(reader)                        ((void)(reader))
+#endif
 // Rebuilds PATH.lmdb from the text PATH. The caller's rights decide whether that works.
 int table_rebuild_index(const char *path, unsigned flags, struct err *err);
 

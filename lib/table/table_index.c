@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // table_index.c: the indexed types lmdb:, hash: and btree:; FILE.lmdb is the index of the text FILE.
 //
-// hash: and btree: prefer a fresh index; an old or missing one is rebuilt when nothing speaks against writing there, else the
-// text is read into memory. lmdb: is the index alone, as in Postfix.
+// hash: and btree: prefer a fresh index, FILE.lmdb or else FILE.cdb; an old or missing one is rebuilt when nothing speaks against
+// writing there, else the text is read into memory. lmdb: is the index alone, as in Postfix.
 #include <errno.h>
 #include <unistd.h>
 
@@ -10,7 +10,8 @@
 #include "lib/table/table_impl.h"
 
 struct index {
-    struct lmdb_reader *lmdb;    // one of the two
+    struct lmdb_reader *lmdb;    // one of the three
+    struct cdb_reader *cdb;
     struct table_memory *memory;
 };
 
@@ -19,6 +20,8 @@ static void index_close(void *data)
     struct index *x = data;
     if (x->lmdb != NULL)
         lmdb_reader_close(x->lmdb);
+    if (x->cdb != NULL)
+        cdb_reader_close(x->cdb);
     if (x->memory != NULL)
         table_memory_free(x->memory);
     mem_free(x);
@@ -35,14 +38,26 @@ static struct index *wrap(struct lmdb_reader *lmdb, struct table_memory *memory)
     return x;
 }
 
-static void add_watches(struct table *t)
+static struct index *wrap_cdb(struct cdb_reader *cdb)
+{
+    struct index *x = MEM_NEW(struct index);
+    x->cdb = cdb;
+    return x;
+}
+
+static void add_watch(struct table *t, const char *suffix)
 {
     struct buf path = BUF_INIT;
 
-    buf_addf(&path, "%s.lmdb", t->body);
-    table_add_watch(t, t->body);
+    buf_addf(&path, "%s%s", t->body, suffix);
     table_add_watch(t, buf_cstr(&path));
     buf_release(&path);
+}
+
+static void add_watches(struct table *t)
+{
+    add_watch(t, "");
+    add_watch(t, ".lmdb");
 }
 
 static bool is_older(const struct table_watch *index, const struct table_watch *text)
@@ -77,12 +92,18 @@ static void *hash_open(struct table *t, struct err *err)
 {
     struct err ignored = ERR_INIT;
     struct lmdb_reader *lmdb = NULL;
+    struct cdb_reader *cdb = NULL;
     struct table_watch *text, *index;
     unsigned flags = t->flags;
 
     add_watches(t);
+    add_watch(t, ".cdb");
     text = &t->watches[0];
     index = &t->watches[1];
+    if (is_fresh(&t->watches[2], text) && !is_fresh(index, text))
+        cdb = cdb_reader_open(&t->watches[2], &ignored);
+    if (cdb != NULL)
+        return wrap_cdb(cdb);
     if (text->exists && !is_fresh(index, text)) {
         if (table_text_looks_like_aliases(text))
             flags |= TABLE_ALIAS_SOURCE;
@@ -111,6 +132,8 @@ static int index_lookup(struct table *t, struct str key, struct buf *value_r, st
             err_prefix(err, "table %s", t->name);
         return found;
     }
+    if (x->cdb != NULL)
+        return cdb_reader_get(x->cdb, key, value_r, err);
     v = table_memory_get(x->memory, key);
     if (v == NULL)
         return 0;
@@ -123,6 +146,8 @@ static int index_next(struct table *t, size_t *cursor, struct str *key_r, struct
     struct index *x = t->data;
     if (x->lmdb != NULL)
         return lmdb_reader_next(x->lmdb, cursor, key_r, value_r, err);
+    if (x->cdb != NULL)
+        return cdb_reader_next(x->cdb, cursor, key_r, value_r, err);
     return table_memory_next(x->memory, cursor, key_r, value_r);
 }
 

@@ -202,6 +202,12 @@ START_TEST(cdb_is_built_and_read)
     ck_assert_int_eq(table_next(t, &cursor, &key, &value, NULL), 0);
     ck_assert_ptr_null(table_writer_open(str_from(full), true, 0, &err));
     table_close(t);
+    t = open_named("hash", "c", 0); // which honours it
+    ck_assert_str_eq(ask(t, "K"), "three");
+    cursor = 0;
+    ck_assert_int_eq(table_next(t, &cursor, &key, &value, NULL), 1);
+    ck_assert_int_lt(access(path("c.lmdb"), F_OK), 0);
+    table_close(t);
     write_file("d.cdb", "this is no constant database");
     check_one("cdb:/no/such/file", "a", "!");
     t = open_named("cdb", "d", 0);
