@@ -12,7 +12,7 @@ seconds=$2
 shift 2
 
 run_target() {
-    local name=$1 work=$folder/work/$1 seeds=()
+    local name=$1 work=$folder/inputs/$1 seeds=()
     mkdir -p "$work"
     [ -d "tests/fuzz/corpus/$name" ] && seeds=("tests/fuzz/corpus/$name")
     if ! timeout $((seconds + 120)) "$folder/$name" -max_total_time="$seconds" -seed="${FUZZ_SEED:-1}" -timeout=10 -rss_limit_mb=2048 \

@@ -51,6 +51,7 @@ e2e: programs
 test: deps
 	@$(MAKE) --no-print-directory programs unit-bins
 	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory tsa
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory asan
 	@$(MAKE) --no-print-directory e2e
