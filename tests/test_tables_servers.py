@@ -32,7 +32,7 @@ class Tables:
         result = self.instance.run("postmap", "-q", key, table, check=False)
         if result.returncode == 0:
             return result.stdout.rstrip("\n")
-        if result.stderr:
+        if "fatal:" in result.stderr:
             raise LookupError(result.stderr)
         return None
 

@@ -7,7 +7,7 @@ LIB_SRCS += lib/table/table.c lib/table/table_watch.c lib/table/table_lmdb.c lib
     lib/table/table_types.c lib/table/table_proxy.c lib/table/table_config.c lib/table/table_source.c lib/table/table_client.c \
     lib/table/table_memcache.c lib/table/table_backends.c lib/table/table_cache.c lib/table/table_update.c
 UNIT_TESTS += lib/table/table_test.c lib/table/match_list_test.c lib/table/table_pattern_test.c lib/table/table_peer_test.c
-FUZZERS += tests/fuzz/table_text_fuzz.c tests/fuzz/table_cidr_fuzz.c tests/fuzz/match_list_fuzz.c tests/fuzz/table_pattern_fuzz.c tests/fuzz/table_reply_fuzz.c tests/fuzz/table_template_fuzz.c
+FUZZERS += tests/fuzz/table_text_fuzz.c tests/fuzz/table_cidr_fuzz.c tests/fuzz/match_list_fuzz.c tests/fuzz/table_pattern_fuzz.c tests/fuzz/table_reply_fuzz.c tests/fuzz/table_template_fuzz.c tests/fuzz/table_config_fuzz.c
 
 # Types that need a library of their own are built when it is there. Their libraries are linked by the programs that use them.
 LIBS += -Wl,--as-needed
