@@ -419,6 +419,18 @@ def recipient(system, address):
         return dialogue.command(f"RCPT TO:<{address}>")[0]
 
 
+@pytest.mark.root
+def test_chrooted_daemons_ask_proxymap(mail_system):
+    mail_system.stop()
+    mail_system.inet_row = f"127.0.0.1:{mail_system.port} inet n - y - - smtpd"
+    mail_system.set(proxymap_service_name="maps")
+    mail_system.standard_rows = mail_system.standard_rows.replace("proxymap   unix", "maps       unix")
+    mail_system.write()
+    mail_system.start()
+    assert recipient(mail_system, "known@virt.example") == 250
+    assert recipient(mail_system, "unknown@virt.example") == 550
+
+
 def test_daemons_ask_proxymap(mail_system, redis):
     assert recipient(mail_system, "known@virt.example") == 250
     assert recipient(mail_system, "unknown@virt.example") == 550

@@ -124,6 +124,7 @@ static void open_tables(struct route *r)
 {
     const struct settings *set = r->settings;
 
+    table_set_proxy_services(set->proxymap_service_name, set->proxywrite_service_name);
     r->transport_maps = table_list_open(set->transport_maps, TABLE_NO_SUBSTITUTION);
     r->relayhost_maps = table_list_open(set->sender_dependent_relayhost_maps, TABLE_NO_SUBSTITUTION);
     r->default_transport_maps = table_list_open(set->sender_dependent_default_transport_maps, TABLE_NO_SUBSTITUTION);
