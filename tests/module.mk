@@ -4,6 +4,7 @@
 PYTEST      := /usr/bin/python3 -m pytest
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 5
+export FUZZ_RUNS
 FUZZ_NAMES  := $(patsubst %_fuzz,%,$(notdir $(basename $(FUZZERS))))
 
 # Unit tests: one Check program a module.
@@ -52,7 +53,7 @@ test: deps
 	@$(MAKE) --no-print-directory programs unit-bins
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory tsa
-	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory fuzz FUZZ_RUNS=20000 FUZZ_SECONDS=30
 	@$(MAKE) --no-print-directory asan
 	@$(MAKE) --no-print-directory e2e
 
