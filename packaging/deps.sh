@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 # deps.sh: installs what the build, the tests and the measurements need; silent when nothing is missing.
 #
-# Debian and its relatives only. As root, or through sudo. `--list` prints the packages.
+# Debian and its relatives only. As root, or through sudo. `--list` prints the packages; `build` stops at what the build
+# and `make run` need (the tests of table backends want database servers, which not everybody wants installed).
 set -euo pipefail
 
 build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev libidn2-dev libseccomp-dev liblmdb-dev
@@ -14,6 +15,10 @@ test_packages=(python3 python3-pytest swaks lmdb-utils strace
 if [ "${1:-}" = --list ]; then
     printf '%s\n' "${build_packages[@]}" "${test_packages[@]}"
     exit 0
+fi
+
+if [ "${1:-}" = build ]; then
+    test_packages=(python3)
 fi
 
 if ! command -v dpkg-query >/dev/null 2>&1; then

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-start}" in
 start)
-    bash packaging/deps.sh
+    bash packaging/deps.sh build
     make --no-print-directory -j"$(nproc)" programs
     exec /usr/bin/python3 packaging/demo.py start
     ;;
