@@ -64,6 +64,9 @@ static void learn_service_name(struct postconf *p, const struct master_row *row,
         return;
     char *name = arena_cstr(&p->arena, arena_strf(&p->arena, STR_FMT STR_FMT, STR_ARG(row->name), STR_ARG(rest)));
     const struct param *own = param_find(str_from(name)); // local_destination_recipient_limit and its like
+    struct postconf_known *known = map_get(&p->known, str_from(name));
+    if (known != NULL)
+        known->class |= POSTCONF_SERVICE;
     add_known(p, name, own != NULL ? own->default_text : pattern->default_text, POSTCONF_SERVICE, is_hidden);
 }
 
@@ -89,11 +92,12 @@ static void learn_overrides(struct postconf *p)
 {
     for (size_t row = 0; row < p->row_count; row++) {
         const struct master_row *r = &p->rows[row];
-        for (size_t i = 0; i < r->argc; i++) {
-            struct str value = r->argv[i], name;
-            collect_references(value, str_is(r->command, STR("pipe")) ? &p->main_names : &p->master_names);
-            if (i > 0 && str_is(r->argv[i - 1], STR("-o")) && str_cut(&value, '=', &name))
-                (void)map_set(&p->master_set, str_trim(name), arena_cstr(&p->arena, str_trim(value)));
+        struct postconf_option option;
+        size_t at = 0;
+        while (postconf_next_option(r, &at, &option)) {
+            collect_references(option.value, &p->master_names);
+            if (option.is_override)
+                (void)map_set(&p->master_set, option.name, arena_cstr(&p->arena, option.value));
         }
     }
 }
@@ -188,9 +192,10 @@ void postconf_warn(struct postconf *p)
     struct conf_entry e;
     size_t at = 0;
     while (p->options->mode == POSTCONF_MAIN && conf_next(p->conf, &at, &e))
-        if (map_get(&p->known, e.name) == NULL && e.line > 0)
+        if (map_get(&p->known, e.name) == NULL)
             log_warn("%s/main.cf: unused parameter: " STR_FMT "=" STR_FMT, p->options->dir, STR_ARG(e.name), STR_ARG(e.value));
     warn_unused_overrides(p);
+    warn_undefined(p, &p->main_names, "main.cf");
     warn_undefined(p, &p->master_names, "master.cf");
 }
 

@@ -101,7 +101,7 @@ static int compare_known(const void *a, const void *b)
     return strcmp((*left)->name, (*right)->name);
 }
 
-static void print_all(struct postconf *p)
+static void print_all(struct postconf *p, void (*print)(struct postconf *, const struct postconf_known *))
 {
     const struct postconf_known **list = ARENA_ARRAY(&p->arena, const struct postconf_known *, p->known.count + 1);
     struct map_iter it = MAP_ITER_INIT;
@@ -112,21 +112,64 @@ static void print_all(struct postconf *p)
             list[count++] = e->value;
     qsort(list, count, sizeof(*list), compare_known);
     for (size_t i = 0; i < count; i++)
-        print_known(p, list[i]);
+        print(p, list[i]);
 }
 
-int postconf_print_main(struct postconf *p)
+// All, or those that the command line names.
+static void print_each(struct postconf *p, void (*print)(struct postconf *, const struct postconf_known *))
 {
     char **name = p->options->names;
     if (*name == NULL)
-        print_all(p);
+        print_all(p, print);
     for (; *name != NULL; name++) {
         const struct postconf_known *k = map_get(&p->known, str_from(*name));
         bool is_wanted = k != NULL && (!p->options->only_set || conf_is_set(p->conf, str_from(*name)));
         if (k == NULL || (p->options->defaults && k->default_text == NULL))
             log_warn("%s: unknown parameter", *name);
         else if (is_wanted)
-            print_known(p, k);
+            print(p, k);
     }
+}
+
+int postconf_print_main(struct postconf *p)
+{
+    print_each(p, print_known);
+    return 0;
+}
+
+// "name = value" and behind a tab the file and line, "-o" or "default".
+static void print_origin(struct postconf *p, const struct postconf_known *k)
+{
+    struct str name = str_from(k->name), value = str_from(k->default_text != NULL ? k->default_text : "");
+    struct conf_entry e = {.file = NULL};
+    struct buf origin = BUF_INIT, line = BUF_INIT;
+    bool is_set = conf_origin(p->conf, name, &e);
+    if (is_set || k->class != POSTCONF_SERVICE)
+        (void)conf_raw(p->conf, name, &value);
+    if (e.file != NULL)
+        buf_addf(&origin, "%s:%u", e.file, e.line);
+    else
+        buf_add_cstr(&origin, is_set ? "-o" : "default");
+    if (p->options->json) {
+        buf_add_cstr(&line, "{\"name\": ");
+        add_json(&line, name);
+        buf_add_cstr(&line, ", \"value\": ");
+        add_json(&line, value);
+        buf_add_cstr(&line, ", \"origin\": ");
+        add_json(&line, buf_str(&origin));
+        buf_add_char(&line, '}');
+    } else {
+        buf_addf(&line, STR_FMT " =", STR_ARG(name));
+        add_words(&line, value, false);
+        buf_addf(&line, "\t%s", buf_cstr(&origin));
+    }
+    puts(buf_cstr(&line));
+    buf_release(&line);
+    buf_release(&origin);
+}
+
+int postconf_print_origin(struct postconf *p)
+{
+    print_each(p, print_origin);
     return 0;
 }

@@ -14,10 +14,13 @@
 
 struct conf; // main.cf's names and values, overrides, and defaults from conf/params.def
 
-// Reads DIR/main.cf (absent: error). `overrides` (may be NULL) are "name=value" strings of -o, ending with NULL.
+// Reads DIR/main.cf (absent: error), then DIR/main.cf.d/*.cf in the order of their names if that directory exists: a later
+// file overrides an earlier one. `overrides` (may be NULL) are "name=value" strings of -o, ending with NULL.
 // Warnings (duplicate names, malformed lines that Postfix tolerates) go to log_warn.
 struct conf *conf_open(const char *dir, const char *const *overrides, struct err *err);
 struct conf *conf_open_defaults(const char *dir); // as if DIR/main.cf were empty; reads no file
+// An empty layer: what is overridden in it hides the values of `base`, which must live longer.
+struct conf *conf_open_layer(const struct conf *base);
 void conf_free(struct conf *c); // NULL is fine
 const char *conf_dir(const struct conf *c);
 // The directory to use: -c argument, else MAIL_CONFIG (ignored for set-gid programs unless listed), else the default.
@@ -44,9 +47,11 @@ int conf_parse_time(struct str text, char default_unit, int64_t *seconds_r);
 // Iteration over main.cf's own entries in file order, for postconf. *at starts as 0.
 struct conf_entry {
     struct str name, value;
-    unsigned line;
+    unsigned line;    // 0: by override
+    const char *file; // main.cf or a file of main.cf.d; NULL: by override
 };
 bool conf_next(const struct conf *c, size_t *at, struct conf_entry *entry_r);
+bool conf_origin(const struct conf *c, struct str name, struct conf_entry *entry_r); // false: not set
 
 // ---- The parameter table (conf/params.def)
 enum param_type { PARAM_STRING, PARAM_RAW, PARAM_INT, PARAM_LONG, PARAM_BOOL, PARAM_TIME };

@@ -27,12 +27,15 @@ int conf_split_assignment(struct str line, struct str *name_r, struct str *value
 struct conf_value {
     struct str name, value; // in the arena
     unsigned line;          // 0: by override
+    const char *file;       // NULL: by override
     bool is_superseded;     // set again further down
 };
 struct conf {
     struct arena arena;
     char *dir;
     char *path;              // of main.cf
+    const char *reading;     // the file that conf_parse names in messages
+    const struct conf *base; // what is not set here is asked there; NULL: the built-in defaults
     struct map values;       // name -> struct conf_value, the latest
     struct conf_value **list; // in file order, then overrides
     size_t count, capacity;

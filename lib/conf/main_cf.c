@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: ISC
 // main_cf.c: main.cf in memory: reading, overriding, asking for raw text.
+//
+// Limits: CONF_FILE_MAX bytes per file.
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+
 #include "lib/base/log.h"
 #include "lib/conf/conf_private.h"
 #include "lib/sys/sys.h"
@@ -13,6 +19,7 @@ struct conf *conf_new(const char *dir)
     struct buf path = BUF_INIT;
     buf_addf(&path, "%s/main.cf", dir);
     c->path = mem_strdup(buf_cstr(&path));
+    c->reading = c->path;
     buf_release(&path);
     conf_runtime_init(c);
     return c;
@@ -42,6 +49,7 @@ static void add_value(struct conf *c, struct str name, struct str value, unsigne
     v->name = arena_str(&c->arena, name);
     v->value = arena_str(&c->arena, value);
     v->line = line;
+    v->file = line > 0 ? c->reading : NULL;
     if (c->count == c->capacity) {
         c->capacity = c->capacity ? c->capacity * 2 : 64;
         c->list = mem_realloc(c->list, c->capacity * sizeof(*c->list));
@@ -52,11 +60,20 @@ static void add_value(struct conf *c, struct str name, struct str value, unsigne
         old->is_superseded = true;
 }
 
+// Set twice in one file is a mistake; a file of main.cf.d that sets a value of an earlier file does its job.
+static void warn_overridden(const struct conf *c, struct str name, unsigned number)
+{
+    const struct conf_value *old = map_get(&c->values, name);
+    if (old != NULL && old->file == c->reading)
+        log_warn("%s, line %u: overriding earlier entry: " STR_FMT "=" STR_FMT, c->reading, number, STR_ARG(name),
+                 STR_ARG(old->value));
+}
+
 static int parse_line(struct conf *c, struct str line, unsigned number, struct err *err)
 {
     struct str name, value;
     if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
-        log_warn("%s: logical line must not start with whitespace: \"" STR_FMT "\"", c->path, STR_ARG(line));
+        log_warn("%s: logical line must not start with whitespace: \"" STR_FMT "\"", c->reading, STR_ARG(line));
         return 0;
     }
     int status = 0;
@@ -67,13 +84,10 @@ static int parse_line(struct conf *c, struct str line, unsigned number, struct e
     else
         status = conf_split_assignment(line, &name, &value, err);
     if (status != 0) {
-        err_prefix(err, "%s, line %u", c->path, number);
+        err_prefix(err, "%s, line %u", c->reading, number);
         return -1;
     }
-    const struct conf_value *old = map_get(&c->values, name);
-    if (old != NULL)
-        log_warn("%s, line %u: overriding earlier entry: " STR_FMT "=" STR_FMT, c->path, number, STR_ARG(name),
-                 STR_ARG(old->value));
+    warn_overridden(c, name, number);
     add_value(c, name, value, number);
     return 0;
 }
@@ -95,23 +109,61 @@ static int apply_overrides(struct conf *c, const char *const *overrides, struct 
 {
     struct str name, value;
     for (size_t i = 0; overrides != NULL && overrides[i] != NULL; i++) {
-        if (conf_split_assignment(str_from(overrides[i]), &name, &value, err) != 0) {
-            err_prefix(err, "-o option");
-            return -1;
-        }
+        const char *text = overrides[i];
+        if (conf_split_assignment(str_from(text), &name, &value, err) != 0)
+            return err_set(err, ERR_PERMANENT, "invalid parameter override: %s: %s", text,
+                           text[0] == '=' ? "missing attribute name" : "missing '=' after attribute name");
         conf_override(c, name, value);
     }
     return 0;
 }
 
-struct conf *conf_open(const char *dir, const char *const *overrides, struct err *err)
+static int read_file(struct conf *c, const char *path, struct err *err)
 {
-    struct conf *c = conf_new(dir);
     struct buf content = BUF_INIT;
-    int status = sys_read_file(c->path, CONF_FILE_MAX, &content, err);
+    c->reading = path;
+    int status = sys_read_file(path, CONF_FILE_MAX, &content, err);
     if (status == 0)
         status = conf_parse(c, buf_str(&content), err);
     buf_release(&content);
+    return status;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct dirent *const *left = a, *const *right = b;
+    return strcmp((*left)->d_name, (*right)->d_name);
+}
+
+static int is_drop_in(const struct dirent *e)
+{
+    return e->d_name[0] != '.' && str_ends(str_from(e->d_name), STR(".cf"));
+}
+
+// Files of main.cf.d, in the order of their names byte by byte; no such directory is fine.
+static int read_drop_ins(struct conf *c, struct err *err)
+{
+    struct dirent **list = NULL;
+    const char *dir = arena_strf(&c->arena, "%s.d", c->path).ptr;
+    int count = scandir(dir, &list, is_drop_in, NULL), status = 0;
+    if (count < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : err_errno(err, "open %s", dir);
+    qsort(list, (size_t)count, sizeof(*list), compare_names);
+    for (int i = 0; i < count; i++) {
+        if (status == 0)
+            status = read_file(c, arena_strf(&c->arena, "%s/%s", dir, list[i]->d_name).ptr, err);
+        free(list[i]);
+    }
+    free(list);
+    return status;
+}
+
+struct conf *conf_open(const char *dir, const char *const *overrides, struct err *err)
+{
+    struct conf *c = conf_new(dir);
+    int status = read_file(c, c->path, err);
+    if (status == 0)
+        status = read_drop_ins(c, err);
     if (status == 0)
         status = apply_overrides(c, overrides, err);
     if (status == 0)
@@ -125,6 +177,13 @@ struct conf *conf_open_defaults(const char *dir)
     return conf_new(dir);
 }
 
+struct conf *conf_open_layer(const struct conf *base)
+{
+    struct conf *c = conf_new(base->dir);
+    c->base = base;
+    return c;
+}
+
 int conf_override(struct conf *c, struct str name, struct str value)
 {
     if (name.len == 0 || value.len > CONF_VALUE_MAX)
@@ -136,7 +195,7 @@ int conf_override(struct conf *c, struct str name, struct str value)
 
 bool conf_is_set(const struct conf *c, struct str name)
 {
-    return map_get(&c->values, name) != NULL;
+    return map_get(&c->values, name) != NULL || (c->base != NULL && conf_is_set(c->base, name));
 }
 
 bool conf_raw(const struct conf *c, struct str name, struct str *value_r)
@@ -150,6 +209,8 @@ bool conf_raw(const struct conf *c, struct str name, struct str *value_r)
         *value_r = v->value;
         return true;
     }
+    if (c->base != NULL)
+        return conf_raw(c->base, name, value_r);
     if (conf_runtime_default(c, name, value_r))
         return true;
     const struct param *p = param_find(name);
@@ -165,8 +226,17 @@ bool conf_next(const struct conf *c, size_t *at, struct conf_entry *entry_r)
         const struct conf_value *v = c->list[(*at)++];
         if (v->is_superseded)
             continue;
-        *entry_r = (struct conf_entry){v->name, v->value, v->line};
+        *entry_r = (struct conf_entry){v->name, v->value, v->line, v->file};
         return true;
     }
     return false;
+}
+
+bool conf_origin(const struct conf *c, struct str name, struct conf_entry *entry_r)
+{
+    const struct conf_value *v = map_get(&c->values, name);
+    if (v == NULL)
+        return false;
+    *entry_r = (struct conf_entry){v->name, v->value, v->line, v->file};
+    return true;
 }

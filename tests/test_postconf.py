@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: ISC
+"""postconf: the same answers as Debian's Postfix gives, and what only ours has."""
+import json
+from concurrent.futures import ThreadPoolExecutor
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.comparison import copy_tree, read_allowed, read_cases, run, unexplained
+from harness.debian import debian_commands
+
+DATA = Path(__file__).resolve().parent / "data" / "postconf"
+CASES = list(read_cases(DATA / "cases.txt"))
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory):
+    found = debian_commands(tmp_path_factory.mktemp("debian"))
+    if found is None:
+        pytest.skip("Debian's postfix package cannot be downloaded")
+    return found
+
+
+@pytest.fixture(scope="module")
+def postconf(flavour):
+    if flavour.is_postfix:
+        pytest.skip("states something of ours")
+    return flavour.command_directory / "postconf"
+
+
+def make_configuration(folder, name):
+    folder.mkdir(exist_ok=True)
+    for kind in ("main", "master"):
+        (folder / f"{kind}.cf").write_bytes((DATA / f"{name}.{kind}.cf").read_bytes())
+    return folder
+
+
+def outcome(program, arguments, folder, environment=None):
+    found = run(program, arguments if "-c /" in arguments else f"-c {folder} {arguments}", folder, environment)
+    found.files = {kind: (folder / f"{kind}.cf").read_text().splitlines() for kind in ("main", "master")}
+    found.messages = sorted({line for line in found.messages if not line.startswith("invalid option")})
+    return found
+
+
+def test_as_debian(debian, postconf, tmp_path):
+    """Every line of cases.txt; allowed.tsv holds what may differ and why."""
+    rules = read_allowed(DATA / "allowed.tsv")
+
+    def compare(case):
+        number, name, arguments = case
+        folder = tmp_path / str(number)
+        theirs = outcome(debian.commands / "postconf", arguments, make_configuration(folder, name), debian.environment())
+        ours = outcome(postconf, arguments, make_configuration(folder, name))
+        return [f"line {number}: {name} | {arguments}: {what}\n  debian: {getattr(theirs, what)}\n"
+                f"  ours:   {getattr(ours, what)}"
+                for what in unexplained(f"{name} | {arguments}", theirs, ours, rules)]
+
+    with ThreadPoolExecutor(24) as pool:  # Debian's programs sleep for a second before a fatal error
+        failures = [text for found in pool.map(compare, CASES) for text in found]
+    assert not failures, f"{len(failures)} differences in {len(CASES)} cases\n" + "\n".join(failures)
