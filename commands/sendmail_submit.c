@@ -3,20 +3,16 @@
 //
 // Trust: postdrop runs with the rights of setgid_group; this program has the caller's rights only.
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands/sendmail.h"
+#include "lib/agent/postdrop.h"
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 #include "lib/mail/queue_record.h"
 #include "lib/sys/sys.h"
 
-#define CHUNK_SIZE  (64 * 1024)
-#define ANSWER_MAX  (64 * 1024)
-#define STATUS_SIZE 4 // bit of "message too large" in postdrop's answer
+#define CHUNK_SIZE (64 * 1024)
 
 struct submission {
     const struct settings *settings;
@@ -24,9 +20,7 @@ struct submission {
     const struct sendmail_user *user;
     struct arena arena;
     struct buf records;
-    pid_t pid;
-    int to_postdrop, from_postdrop;
-    bool is_broken; // postdrop no longer reads: its answer says why
+    struct postdrop postdrop;
 };
 
 static int fail(struct submission *s, struct err *err, const char *text)
@@ -34,33 +28,9 @@ static int fail(struct submission *s, struct err *err, const char *text)
     return err_set(err, ERR_PERMANENT, "%s(%ld): %s", s->user->name, s->user->uid, text);
 }
 
-static int start_postdrop(struct submission *s, struct err *err)
-{
-    int input[2] = {-1, -1}, output[2] = {-1, -1};
-    struct buf path = BUF_INIT;
-    buf_addf(&path, STR_FMT "/postdrop", STR_ARG(s->settings->command_directory));
-    const char *argv[4] = {buf_cstr(&path), "-r", s->options->verbose > 1 ? "-v" : NULL, NULL};
-    if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0) {
-        buf_release(&path);
-        return err_errno(err, "create pipe");
-    }
-    int fds[3] = {input[0], output[1], 2};
-    struct sys_spawn how = {.path = argv[0], .argv = argv, .envp = (const char *const *)environ, .fds = fds,
-                            .fd_count = 3, .first_fd = 0, .keeps_stdio = true};
-    int status = sys_spawn(&how, &s->pid, err);
-    close(input[0]);
-    close(output[1]);
-    s->to_postdrop = input[1];
-    s->from_postdrop = output[0];
-    buf_release(&path);
-    return status;
-}
-
-// Gives the records made so far to postdrop; once it has stopped reading, they are dropped.
 static void flush_records(struct submission *s)
 {
-    if (!s->is_broken && sys_write_all(s->to_postdrop, s->records.ptr, s->records.len) != 0)
-        s->is_broken = true;
+    postdrop_write(&s->postdrop, buf_str(&s->records));
     buf_clear(&s->records);
 }
 
@@ -154,7 +124,7 @@ static int copy_input(struct submission *s, struct sendmail_message *m, struct e
     struct buf chunk = BUF_INIT;
     int status = 0;
     buf_reserve(&chunk, CHUNK_SIZE);
-    while (!m->has_ended && !s->is_broken) {
+    while (!m->has_ended && !s->postdrop.is_broken) {
         ssize_t got = read(0, chunk.ptr, CHUNK_SIZE);
         if (got < 0 && errno == EINTR)
             continue;
@@ -211,64 +181,28 @@ static int add_content(struct submission *s, struct str sender, size_t *recipien
     return status;
 }
 
-// Looks up NAME in the answer "name NUL value NUL ... NUL", given once for the file and once for the verdict.
-static struct str answer_value(const struct buf *answer, const char *name)
-{
-    struct str rest = buf_str(answer), key, value;
-    while (rest.len > 0 && str_cut(&rest, '\0', &key)) {
-        if (key.len == 0)
-            continue;
-        if (!str_cut(&rest, '\0', &value))
-            break;
-        if (str_is(key, str_from(name)))
-            return value;
-    }
-    return STR_NULL;
-}
-
 static int read_answer(struct submission *s, struct err *err)
 {
-    struct buf answer = BUF_INIT;
-    int64_t status = -1;
-    buf_reserve(&answer, ANSWER_MAX);
-    while (answer.len < ANSWER_MAX) {
-        ssize_t got = read(s->from_postdrop, answer.ptr + answer.len, ANSWER_MAX - answer.len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        answer.len += (size_t)got;
-        answer.ptr[answer.len] = '\0';
-    }
-    struct str text = answer_value(&answer, "status"), reason = answer_value(&answer, "reason");
+    struct postdrop_answer answer;
+    postdrop_read_answer(&s->postdrop, &answer);
     int result = 0;
-    if (text.ptr == NULL || str_to_i64(text, &status) != 0)
+    if (answer.status < 0)
         result = fail(s, err, "postdrop ended without an answer: the message is not stored; see the mail log");
-    else if (status != 0 && reason.len > 0)
-        result = err_set(err, ERR_PERMANENT, "%s(%ld): " STR_FMT, s->user->name, s->user->uid, STR_ARG(reason));
-    else if (status == STATUS_SIZE)
+    else if (answer.status != 0 && answer.reason.len > 0)
+        result = err_set(err, ERR_PERMANENT, "%s(%ld): " STR_FMT, s->user->name, s->user->uid, STR_ARG(answer.reason));
+    else if (answer.status == POSTDROP_STATUS_SIZE)
         result = fail(s, err, "message file too big");
-    else if (status != 0)
+    else if (answer.status != 0)
         result = fail(s, err, "queue file write error");
-    buf_release(&answer);
+    buf_release(&answer.text);
     return result;
-}
-
-static void end_postdrop(struct submission *s)
-{
-    if (s->to_postdrop >= 0)
-        close(s->to_postdrop); // without an end record it forgets the message
-    if (s->from_postdrop >= 0)
-        close(s->from_postdrop);
-    while (s->pid > 0 && waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
 }
 
 int sendmail_submit(const struct settings *settings, const struct sendmail_options *o, const struct sendmail_user *user,
                     struct err *err)
 {
-    struct submission s = {.settings = settings, .options = o, .user = user, .arena = ARENA_INIT, .to_postdrop = -1,
-                           .from_postdrop = -1};
+    struct submission s = {.settings = settings, .options = o, .user = user, .arena = ARENA_INIT,
+                           .postdrop = {.input = -1, .output = -1}};
     struct str sender = STR("");
     size_t recipients = 0;
     int status = find_sender(&s, &sender, err);
@@ -277,7 +211,7 @@ int sendmail_submit(const struct settings *settings, const struct sendmail_optio
     if (status == 0)
         status = add_envelope(&s, sender, &recipients, err);
     if (status == 0)
-        status = start_postdrop(&s, err);
+        status = postdrop_open(&s.postdrop, settings->command_directory, o->verbose > 1, err);
     if (status == 0)
         status = add_content(&s, sender, &recipients, err);
     if (status == 0) {
@@ -285,7 +219,7 @@ int sendmail_submit(const struct settings *settings, const struct sendmail_optio
         flush_records(&s);
         status = read_answer(&s, err);
     }
-    end_postdrop(&s);
+    postdrop_close(&s.postdrop);
     if (status == 0 && o->trace_flags != 0) {
         struct buf text = BUF_INIT;
         buf_add_cstr(&text, "Mail Delivery Status Report will be mailed to <");

@@ -58,6 +58,7 @@ struct smtpd_transaction {
     struct str id_for_log; // "NOQUEUE"
     // Content under way (DATA or BDAT).
     struct submit *submit;
+    struct smtpd_postdrop *postdrop; // instead of submit, when stand-alone
     struct smtpd_content content;
     int64_t content_bytes;  // stored so far, LF line ends counted as CR LF
     int64_t bdat_bytes;     // announced by the BDATs so far
@@ -129,7 +130,14 @@ void smtpd_bdat(struct smtpd_session *s, struct str arguments) CO;  // smtpd_bda
 int smtpd_store_begin(struct smtpd_session *s) CO; // 0; -1: transaction.failure says why (content must still be read)
 void smtpd_store_text(struct smtpd_session *s, struct str text) CO;
 void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r) CO;
+void smtpd_store_abort(struct smtpd_session *s); // what was handed over so far is forgotten
 void smtpd_store_fail(struct smtpd_session *s, int code, const char *status, const char *reason);
+
+// smtpd_postdrop.c: a stand-alone session's way of storing.
+struct smtpd_postdrop *smtpd_postdrop_begin(const struct settings *set, const struct submit_envelope *e, struct err *err);
+void smtpd_postdrop_text(struct smtpd_postdrop *p, const struct settings *set, struct str text);
+void smtpd_postdrop_finish(struct smtpd_postdrop *p, struct submit_result *result_r); // frees p
+void smtpd_postdrop_end(struct smtpd_postdrop *p); // without an end postdrop forgets the message; frees p; NULL is fine
 
 // smtpd_restrict.c: every decision about a client, sender or recipient is one call that says which parameter decided.
 enum smtpd_action { SMTPD_PASS, SMTPD_REJECT };

@@ -8,8 +8,7 @@
 
 void smtpd_transaction_reset(struct smtpd_session *s)
 {
-    if (s->transaction.submit != NULL)
-        submit_abort(s->transaction.submit);
+    smtpd_store_abort(s);
     s->transaction = (struct smtpd_transaction){.id_for_log = STR("NOQUEUE")};
     arena_reset(&s->transaction_arena);
 }

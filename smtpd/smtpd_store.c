@@ -8,6 +8,15 @@
 #define STORE_ATTRS_MAX  20
 #define STORE_SECONDS    600 // for cleanup's verdict: a queue file system may be slow
 
+void smtpd_store_abort(struct smtpd_session *s)
+{
+    if (s->transaction.submit != NULL)
+        submit_abort(s->transaction.submit);
+    smtpd_postdrop_end(s->transaction.postdrop);
+    s->transaction.submit = NULL;
+    s->transaction.postdrop = NULL;
+}
+
 void smtpd_store_fail(struct smtpd_session *s, int code, const char *status, const char *reason)
 {
     struct submit_result *f = &s->transaction.failure;
@@ -17,9 +26,7 @@ void smtpd_store_fail(struct smtpd_session *s, int code, const char *status, con
     *f = (struct submit_result){.code = code};
     strncpy(f->status, status, sizeof(f->status) - 1);
     strncpy(f->reason, reason, sizeof(f->reason) - 1);
-    if (s->transaction.submit != NULL)
-        submit_abort(s->transaction.submit);
-    s->transaction.submit = NULL;
+    smtpd_store_abort(s);
 }
 
 static void fail_from(struct smtpd_session *s, const struct err *err)
@@ -120,8 +127,11 @@ int smtpd_store_begin(struct smtpd_session *s)
     e.log_tag = arena_strf(a, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
     e.log_text = arena_strf(a, "client=" STR_FMT, STR_ARG(s->client_log));
     t->content_bytes = 0;
-    t->submit = submit_begin(s->daemon->submit, &e, clock_deadline(STORE_SECONDS + s->settings->smtpd_timeout), &err);
-    if (t->submit != NULL)
+    if (s->is_standalone)
+        t->postdrop = smtpd_postdrop_begin(s->settings, &e, &err);
+    else
+        t->submit = submit_begin(s->daemon->submit, &e, clock_deadline(STORE_SECONDS + s->settings->smtpd_timeout), &err);
+    if (t->submit != NULL || t->postdrop != NULL)
         return 0;
     fail_from(s, &err);
     return -1;
@@ -139,11 +149,10 @@ void smtpd_store_text(struct smtpd_session *s, struct str text)
         smtpd_store_fail(s, 552, "5.3.4", "Error: message file too big");
         return;
     }
-    if (submit_write(t->submit, text, &err) == 0)
-        return;
-    submit_abort(t->submit);
-    t->submit = NULL;
-    fail_from(s, &err);
+    if (t->postdrop != NULL)
+        smtpd_postdrop_text(t->postdrop, s->settings, text);
+    else if (submit_write(t->submit, text, &err) < 0)
+        fail_from(s, &err);
 }
 
 void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r)
@@ -152,6 +161,11 @@ void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r)
     struct err err = ERR_INIT;
     struct submit *submit = t->submit;
     t->submit = NULL;
+    if (t->postdrop != NULL) {
+        smtpd_postdrop_finish(t->postdrop, result_r);
+        t->postdrop = NULL;
+        return;
+    }
     if (!t->is_bad && submit_finish(submit, result_r, &err) == 0)
         return;
     if (!t->is_bad)
