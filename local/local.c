@@ -11,10 +11,10 @@ static void open_tables(struct local *local)
 {
     const struct settings *set = local->settings;
 
-    local->alias_maps = table_list_open(set->alias_maps, 0);
-    local->mailbox_transport_maps = table_list_open(set->mailbox_transport_maps, 0);
-    local->fallback_transport_maps = table_list_open(set->fallback_transport_maps, 0);
-    local->mailbox_command_maps = table_list_open(set->mailbox_command_maps, 0);
+    local->alias_maps = table_list_open(set->alias_maps, TABLE_SENSITIVE);
+    local->mailbox_transport_maps = table_list_open(set->mailbox_transport_maps, TABLE_NO_SUBSTITUTION);
+    local->fallback_transport_maps = table_list_open(set->fallback_transport_maps, TABLE_NO_SUBSTITUTION);
+    local->mailbox_command_maps = table_list_open(set->mailbox_command_maps, TABLE_SENSITIVE);
 }
 
 static void find_default_privs(struct local *local)
@@ -36,6 +36,7 @@ static int local_init(struct service_context *ctx, struct err *err)
     const struct settings *set = ctx->settings;
     struct buf path = BUF_INIT;
 
+    table_use_backends(); // no other process may say whose rights a command gets
     ctx->state = local;
     local->ctx = ctx;
     local->settings = set;

@@ -50,11 +50,17 @@ def connect(system):
     made = []
 
     def make(name):
-        conn = socket.socket(socket.AF_UNIX)
-        conn.settimeout(20)
-        conn.connect(str(system.queue_directory / "private" / name))
-        made.append(conn)
-        return conn
+        def try_it():
+            conn = socket.socket(socket.AF_UNIX)
+            conn.settimeout(20)
+            try:
+                conn.connect(str(system.queue_directory / "private" / name))
+            except (FileNotFoundError, ConnectionRefusedError):  # master has only just begun
+                conn.close()
+                return None
+            return conn
+        made.append(wait_until(try_it, 10, f"the socket of {name}"))
+        return made[-1]
     yield make
     for conn in made:
         conn.close()

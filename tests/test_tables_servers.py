@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from harness import find_program
+from harness import find_program, make_message, smtp_send, wait_until
 from harness.databases import MariaDB, Memcached, OpenLDAP, PostgreSQL, Redis
 
 pytestmark = pytest.mark.dromos
@@ -446,5 +446,26 @@ def test_daemons_ask_proxymap(mail_system, redis):
 
     def works():
         return recipient(mail_system, "known@virt.example") == 250
-    from harness import wait_until
     wait_until(works, 20, "the server to be asked again", 0.3)
+
+
+# ---- Local delivery opens databases itself, and takes no answers from strangers
+
+def test_local_aliases_from_a_database(instance, sqlite):
+    one = instance(start=False)
+    need(one, "sqlite")
+    import sqlite3
+    with sqlite3.connect(sqlite) as database:
+        database.execute("INSERT INTO alias VALUES ('team', ?)", (one.person,))
+    path = one.file("aliases.cf", f"dbpath = {sqlite}\nquery = {QUERY}\n")
+    one.main.update(alias_maps=f"proxy:sqlite:{path}", local_recipient_maps="")
+    one.write()
+    one.start()
+    smtp_send(one, "a@b.example", "team@test.example", make_message("a@b.example", "team@test.example", subject="by alias"))
+    one.log.wait_for(r"local\[\d+\]: \w+: to=<\S+@\S+>, orig_to=<team@test.example>, .*status=sent")
+    assert not one.pids("proxymap")
+    one.set(alias_maps="tcp:127.0.0.1:1")
+    mark = one.log.mark()
+    smtp_send(one, "a@b.example", "team@test.example", make_message("a@b.example", "team@test.example"))
+    one.log.wait_for(r"local\[\d+\]: \w+: to=<team@test.example>, .*status=deferred", start=mark)
+    assert one.log.find(r"tcp map is not allowed for security-sensitive data", mark)

@@ -82,8 +82,10 @@ bool table_takes_partial_keys(const struct table *t)
 
 int table_owner(const struct table *t, uid_t *uid_r)
 {
-    if (t->data == NULL)
+    if (t->data == NULL || (t->type->traits & TABLE_TYPE_OTHERS))
         return -1;
+    if (t->type == &table_type_unionmap || t->type == &table_type_pipemap)
+        return table_compound_owner(t, uid_r);
     if (t->watch_count == 0)
         return 0;
     *uid_r = t->watches[t->watch_count - 1].uid;

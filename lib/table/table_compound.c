@@ -42,6 +42,23 @@ static void *compound_open(struct table *t, struct err *err)
     return c;
 }
 
+int table_compound_owner(const struct table *t, uid_t *uid_r)
+{
+    const struct compound *c = t->data;
+    int result = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        uid_t uid = 0;
+        int known = table_owner(c->tables[i], &uid);
+        if (known < 0)
+            return -1;
+        if (known > 0 && (result == 0 || uid != 0))
+            *uid_r = uid;
+        result |= known;
+    }
+    return result;
+}
+
 // All tables are asked; their values are joined by commas.
 static int unionmap_lookup(struct table *t, struct str key, struct buf *value_r, struct err *err)
 {

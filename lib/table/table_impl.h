@@ -69,6 +69,7 @@ void table_add_types(const struct table_type *const *more); // ends with NULL
 // NULL: err says why not.
 const struct table_type *table_type_choose(struct str name, bool is_proxied, unsigned flags, struct err *err);
 
+int table_compound_owner(const struct table *t, uid_t *uid_r); // as table_owner: the least trusted of those inside
 struct table_watch *table_add_watch(struct table *t, const char *path); // taken as it is now
 void table_note_change(const char *name);                              // this process must start anew to see it
 // Files of match lists, which are never read again: table_needs_restart looks at them. Not released before the process ends.

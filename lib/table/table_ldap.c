@@ -213,6 +213,7 @@ static void *ldap_open(struct table *t, struct err *err)
     struct ldap_setup *setup = MEM_NEW(struct ldap_setup);
     struct table_source source;
 
+    table_source_note_owner(t);
     if (table_source_init(&source, t->body, err) == 0 && take_setup(setup, &source, err) == 0) {
         struct table_client *client = table_client_new(&ops, &source, setup, STR(""), "ldap");
         table_client_set_intervals(client, 60, 30);

@@ -166,6 +166,7 @@ static void *mysql_open(struct table *t, struct err *err)
     int64_t idle, retry;
 
     mysql_library_init(0, NULL, NULL); // before any thread uses it
+    table_source_note_owner(t);
     if (table_source_init(&source, t->body, err) < 0 || table_source_take_sql(&source, err) < 0 ||
         table_config_bool(source.config, "tls_verify_cert", false, &setup->verifies, err) < 0 ||
         table_config_bool(source.config, "require_result_set", true, &setup->requires_result, err) < 0 ||

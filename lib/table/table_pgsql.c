@@ -177,6 +177,7 @@ static void *pgsql_open(struct table *t, struct err *err)
     struct table_client *client;
     int64_t idle, retry;
 
+    table_source_note_owner(t);
     if (table_source_init(&source, t->body, err) < 0 || table_source_take_sql(&source, err) < 0 ||
         table_config_int(source.config, "idle_interval", 60, &idle, err) < 0 ||
         table_config_int(source.config, "retry_interval", 60, &retry, err) < 0) {

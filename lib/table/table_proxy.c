@@ -211,6 +211,6 @@ static void proxy_close(void *data)
 }
 
 const struct table_type table_type_proxy = {"proxy", true, false, proxy_open, proxy_lookup, NULL, proxy_close,
-                                            TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS};
+                                            TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
 const struct table_type table_type_proxy_full = {"proxy", false, false, proxy_open, proxy_lookup, NULL, proxy_close,
-                                                 TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS};
+                                                 TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};

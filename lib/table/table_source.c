@@ -110,6 +110,12 @@ int table_source_init(struct table_source *s, const char *name, struct err *err)
     return s->domains == NULL ? -1 : 0;
 }
 
+void table_source_note_owner(struct table *t)
+{
+    if (t->body[0] == '/' || t->body[0] == '.')
+        table_add_watch(t, t->body);
+}
+
 void table_source_release(struct table_source *s)
 {
     match_list_close(s->domains);

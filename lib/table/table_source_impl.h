@@ -42,6 +42,7 @@ struct table_source {
     struct arena arena;
 };
 int table_source_init(struct table_source *s, const char *name, struct err *err); // domain, result_format, expansion_limit
+void table_source_note_owner(struct table *t); // whoever owns the file could name any server: the table's owner
 void table_source_release(struct table_source *s);
 int table_source_take_template(struct table_source *s, struct str template, struct str *template_r, struct err *err);
 // query, or "SELECT select_field FROM table WHERE where_field = '%s' additional_conditions"; "" when neither is set.

@@ -77,6 +77,7 @@ static void *sqlite_open(struct table *t, struct err *err)
     struct table_client *client;
     struct str path;
 
+    table_source_note_owner(t);
     if (table_source_init(&source, t->body, err) == 0 && table_source_take_sql(&source, err) == 0) {
         path = table_config_str(source.config, "dbpath", "");
         if (path.len > 0) {

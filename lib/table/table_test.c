@@ -272,6 +272,31 @@ START_TEST(a_damaged_cache_is_begun_anew)
 }
 END_TEST
 
+static int owner_of(const char *name, uid_t *uid_r)
+{
+    struct table *t = table_open(str_from(name), 0);
+    int known = table_owner(t, uid_r);
+    table_close(t);
+    return known;
+}
+
+START_TEST(owners_are_the_least_trusted)
+{
+    char name[400];
+    uid_t uid = 12345;
+    write_file("mine", "a b\n");
+    ck_assert_int_eq(chown(path("mine"), geteuid() == 0 ? 4242 : geteuid(), (gid_t)-1), 0);
+    ck_assert_int_eq(owner_of("static:x", &uid), 0);
+    ck_assert_int_eq(owner_of("tcp:127.0.0.1:1", &uid), -1);
+    ck_assert_int_eq(owner_of("unionmap:{static:x, inline:{a=b}}", &uid), 0);
+    ck_assert_int_eq(owner_of("unionmap:{static:x, tcp:127.0.0.1:1}", &uid), -1);
+    snprintf(name, sizeof(name), "unionmap:{static:x, texthash:%s, static:y}", path("mine"));
+    ck_assert_int_eq(owner_of(name, &uid), 1);
+    ck_assert_uint_eq(uid, geteuid() == 0 ? 4242 : geteuid());
+    ck_assert_int_eq(owner_of("texthash:/no/such/file", &uid), -1);
+}
+END_TEST
+
 START_TEST(hash_rebuilds_an_old_index)
 {
     struct table *t;
@@ -493,6 +518,7 @@ int main(void)
     tcase_add_test(tc, cdb_is_built_and_read);
     tcase_add_test(tc, caches_are_changed_in_place);
     tcase_add_test(tc, a_damaged_cache_is_begun_anew);
+    tcase_add_test(tc, owners_are_the_least_trusted);
     tcase_add_test(tc, hash_rebuilds_an_old_index);
     tcase_add_test(tc, an_alias_file_keeps_its_grammar);
     tcase_add_test(tc, many_keys_and_long_values_survive);

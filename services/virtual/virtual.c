@@ -11,14 +11,15 @@ static int virtual_init(struct service_context *ctx, struct err *err)
     struct virtual *v = MEM_NEW(struct virtual);
     const struct settings *set = ctx->settings;
 
+    table_use_backends(); // no other process may say whose mailbox it is
     ctx->state = v;
     v->settings = set;
     if (set->virtual_mailbox_limit > 0 && set->virtual_mailbox_limit < set->message_size_limit)
         return err_set(err, ERR_PERMANENT,
                        "main.cf configuration error: virtual_mailbox_limit is smaller than message_size_limit");
-    v->mailbox_maps = table_list_open(set->virtual_mailbox_maps, 0);
-    v->uid_maps = table_list_open(set->virtual_uid_maps, 0);
-    v->gid_maps = table_list_open(set->virtual_gid_maps, 0);
+    v->mailbox_maps = table_list_open(set->virtual_mailbox_maps, TABLE_SENSITIVE);
+    v->uid_maps = table_list_open(set->virtual_uid_maps, TABLE_SENSITIVE);
+    v->gid_maps = table_list_open(set->virtual_gid_maps, TABLE_SENSITIVE);
     return mailbox_writer_init(&v->writer, set, set->virtual_mailbox_lock, set->virtual_mailbox_limit, err);
 }
 
