@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "commands/lint_report.h"
 #include "commands/postfix.h"
 #include "lib/base/log.h"
 
@@ -175,7 +176,7 @@ int control_check(struct control *c)
     for (size_t i = 0; i < EXPECTED_COUNT; i++)
         report(c, &expected[i]);
     report_configuration(c);
-    return 0;
+    return lint_report(conf_dir(c->conf), NULL, LINT_REPORT_LOG) == LINT_REPORT_ERRORS ? 1 : 0;
 }
 
 // ---- Repairing

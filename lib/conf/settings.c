@@ -124,3 +124,32 @@ int settings_load(const struct conf *c, const char *program, struct arena *arena
     buf_release(&l.scratch);
     return status;
 }
+
+static int check_service_value(const struct conf *c, const struct param *p, struct err *err)
+{
+    struct buf text = BUF_INIT;
+    int64_t value = 0;
+    int status = conf_get_str(c, p->name, NULL, &text, err);
+    if (status == 0 && p->type == PARAM_TIME)
+        status = conf_value_time(str_from(p->name), buf_str(&text), p->unit, &value, err);
+    else if (status == 0 && p->type == PARAM_INT)
+        status = conf_value_int(str_from(p->name), buf_str(&text), false, &value, err);
+    if (status == 0 && p->type != PARAM_STRING)
+        status = check_bounds(p, value, err);
+    buf_release(&text);
+    return status;
+}
+
+int settings_check_value(const struct conf *c, const struct param *p, struct err *err)
+{
+    struct arena arena = ARENA_INIT;
+    struct str raw = STR("");
+    if (p->offset == SIZE_MAX)
+        return check_service_value(c, p, err);
+    struct loader l = {c, &arena, BUF_INIT, arena_alloc(&arena, sizeof(struct settings))};
+    conf_raw(c, str_from(p->name), &raw);
+    int status = raw.len == 0 && p->class == PARAM_LEGACY ? 0 : store_value(&l, p, raw, err);
+    buf_release(&l.scratch);
+    arena_release(&arena);
+    return status;
+}

@@ -31,4 +31,7 @@ struct settings {
 // use it (the default is taken). Everything lives in `arena`.
 int settings_load(const struct conf *c, const char *program, struct arena *arena, struct settings *settings_r, struct err *err);
 
+// Would the value that c has for p be taken? 0, or -1 and why not.
+int settings_check_value(const struct conf *c, const struct param *p, struct err *err);
+
 #endif

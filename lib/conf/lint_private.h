@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: ISC
+// lint_private.h: the parts of lint.
+#ifndef DROMOS_CONF_LINT_PRIVATE_H
+#define DROMOS_CONF_LINT_PRIVATE_H
+
+#include "lib/conf/lint.h"
+
+#define LINT_SEPARATORS ", \t\r\n"
+
+struct lint_place {
+    const char *file;
+    unsigned line;
+};
+struct lint_place lint_place_of(const struct lint *l, const char *parameter); // where main.cf sets it
+void lint_add(struct lint *l, enum lint_level level, const char *code, struct lint_place place, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+// The expanded value, in l->arena; "" when it cannot be expanded (lint_values says so).
+struct str lint_value(struct lint *l, const char *parameter);
+
+void lint_names(struct lint *l);        // lint_names.c: unknown names, with suggestions
+void lint_values(struct lint *l);       // lint.c: types, bounds, expansion
+void lint_tables(struct lint *l);       // lint_tables.c
+void lint_services(struct lint *l);     // lint_services.c
+void lint_restrictions(struct lint *l); // lint_access.c
+void lint_relay(struct lint *l);        // lint_access.c
+
+#endif
