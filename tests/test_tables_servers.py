@@ -307,7 +307,9 @@ def test_ldap_base_and_scope(ldap):
     assert ldap.ask(ldap.open(**table, search_base=people, scope="one"), "ann") == "ann"
     assert ldap.ask(ldap.open(**table, search_base=f"cn=%s,{people}", scope="base"), "ann") == "ann"
     assert ldap.ask(ldap.open(**table, search_base=f"cn=%s,{people}", scope="base"), "x,ou=people") is None
-    assert ldap.ask(ldap.open(**table, search_base="ou=none,dc=test,dc=example"), "ann") is None
+    assert ldap.ask(ldap.open(**table, search_base="ou=%s,dc=test,dc=example"), "none") is None
+    with pytest.raises(LookupError, match="No such object"):
+        ldap.ask(ldap.open(**table, search_base="ou=none,dc=test,dc=example"), "ann")
 
 
 def test_ldap_special_terminal_and_leaf_attributes(ldap):

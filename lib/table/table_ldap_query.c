@@ -136,7 +136,8 @@ static int find(struct search *s, const char *base, int scope, const char *filte
     ldap_msgfree(answer);
     if (rc == LDAP_SUCCESS)
         return taken;
-    if (rc == LDAP_NO_SUCH_OBJECT)
+    // A name that was made of the key, or that an entry refers to, may not exist; a fixed search base has to.
+    if (rc == LDAP_NO_SUCH_OBJECT && (s->depth > 0 || str_find(s->setup->base, '%') >= 0))
         return 0;
     r->is_lost = is_connection_error(rc);
     return err_set(&r->err, ERR_TEMPORARY, "ldap: search for %.100s below \"%.100s\": %s", filter, base, ldap_err2string(rc));
