@@ -17,6 +17,7 @@ struct build {
     const struct postmap *postmap;
     const char *path; // behind the type
     struct table_writer *writer;
+    struct buf encoded; // a value of -F
     size_t keys;
     bool shows_progress;
 };
@@ -64,7 +65,10 @@ static int add_text(struct build *b, struct table_text *text, struct err *err)
     int more, stored;
 
     while ((more = table_text_next(text, &key, &value, &line, err)) > 0) {
-        stored = table_writer_put(b->writer, key, value, p->replaces, err);
+        buf_clear(&b->encoded);
+        stored = p->file_values ? postmap_encode_files(value, &b->encoded, err) : 0;
+        if (stored == 0)
+            stored = table_writer_put(b->writer, key, p->file_values ? buf_str(&b->encoded) : value, p->replaces, err);
         if (stored < 0) {
             err_prefix(err, "%s, line %u", b->path, line);
             return -1;
@@ -143,6 +147,7 @@ int postmap_build(const struct postmap *p, const char *table)
     if (build_named(&b, buf_str(&name), &err) < 0)
         die("%s", err.text);
     give_back();
+    buf_release(&b.encoded);
     buf_release(&name);
     return 0;
 }

@@ -18,8 +18,8 @@ static struct settings settings;
 
 static void usage(const struct postmap *p)
 {
-    die("usage: %s [-%sfijnNoprsvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->program,
-        p->is_alias ? "" : "uU");
+    die("usage: %s [-%sfijnNoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->program,
+        p->is_alias ? "" : "bFhmU");
 }
 
 static void one_option(struct postmap *p, int letter)
@@ -33,6 +33,18 @@ static void one_option(struct postmap *p, int letter)
         break;
     case 'q':
         p->query = optarg;
+        break;
+    case 'b':
+        p->from_body = true;
+        break;
+    case 'h':
+        p->from_headers = true;
+        break;
+    case 'm':
+        p->follows_mime = true;
+        break;
+    case 'F':
+        p->file_values = true;
         break;
     case 'f':
         p->flags |= TABLE_KEEP_CASE;
@@ -62,8 +74,11 @@ static void one_option(struct postmap *p, int letter)
         p->lists = true;
         break;
     case 'u':
+        p->flags |= TABLE_ANY_BYTES;
+        break;
     case 'U':
-        break; // keys and values are UTF-8 or are refused
+        p->flags &= ~(unsigned)TABLE_ANY_BYTES;
+        break;
     case 'v':
         log_set_debug(true);
         break;
@@ -79,10 +94,15 @@ void postmap_options(struct postmap *p, int argc, char **argv)
 {
     int letter;
 
-    while ((letter = getopt(argc, argv, "c:d:fijnNopq:rsuUvw")) > 0)
+    while ((letter = getopt(argc, argv, p->is_alias ? "c:d:fijnNopq:rsuvw" : "bc:d:fFhijmnNopq:rsuUvw")) > 0)
         one_option(p, letter);
     if ((p->query != NULL) + (p->delete != NULL) + p->lists + p->incremental > 1)
-        die("specify only one of -d -i -q or -s");
+        die("specify only one of -s -q or -d, and none with -i");
+    bool is_stream = p->query != NULL && strcmp(p->query, "-") == 0;
+    if ((p->from_body || p->from_headers || p->follows_mime) && !is_stream)
+        die("specify -b -h or -m only with \"-q -\"");
+    if (p->follows_mime && !p->from_body && !p->from_headers)
+        log_warn("ignoring -m option without -b or -h");
     if (p->as_json && !p->lists && p->query == NULL)
         die("specify -j only with -q or -s");
     p->tables = argv + optind;

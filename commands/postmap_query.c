@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "commands/postmap.h"
+#include "commands/postmap_message.h"
 #include "lib/mail/address.h"
 
 static struct table *open_or_die(const struct postmap *p, const char *argument)
@@ -22,7 +23,7 @@ static struct table *open_or_die(const struct postmap *p, const char *argument)
 static int lookup_or_die(struct table *t, struct str key, struct buf *value) CO
 {
     struct err err = ERR_INIT;
-    int found = table_lookup(t, key, value, &err);
+    int found = key.len > 0 ? table_lookup(t, key, value, &err) : 0;
 
     if (found < 0)
         die("%s", err.text);
@@ -59,8 +60,14 @@ static void print_json_string(struct str s)
     putchar('"');
 }
 
+static void print_decoded(const struct postmap *p, struct str key, struct str value);
+
 static void print_entry(const struct postmap *p, struct str key, struct str value)
 {
+    if (p->file_values) {
+        print_decoded(p, key, value);
+        return;
+    }
     if (p->as_json) {
         putchar('{');
         print_json_string(key);
@@ -70,6 +77,20 @@ static void print_entry(const struct postmap *p, struct str key, struct str valu
         return;
     }
     printf(STR_FMT "%s\t" STR_FMT "\n", STR_ARG(key), p->is_alias ? ":" : "", STR_ARG(value));
+}
+
+// -F: the contents of the files, not their base64 form.
+static void print_decoded(const struct postmap *p, struct str key, struct str value)
+{
+    struct postmap plain = *p;
+    struct buf contents = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    if (postmap_decode(value, &contents, &err) != 0)
+        die("%s: key " STR_FMT ": %s", p->tables[0], STR_ARG(key), err.text);
+    plain.file_values = false;
+    print_entry(&plain, key, buf_str(&contents));
+    buf_release(&contents);
 }
 
 // 1 and the value of the first table that has the key.
@@ -96,6 +117,52 @@ static bool query_lines(const struct postmap *p, struct table **tables) CO
     return any;
 }
 
+static bool query_keys(const struct postmap *p, struct table **tables, const struct message_key *keys, size_t count) CO
+{
+    struct buf value = BUF_INIT;
+    bool any = false;
+
+    for (size_t i = 0; i < count; i++)
+        if ((keys[i].is_header ? p->from_headers : p->from_body) && ask_all(p, tables, keys[i].text, &value) > 0) {
+            print_entry(p, keys[i].text, buf_str(&value));
+            any = true;
+        }
+    buf_release(&value);
+    return any;
+}
+
+// -h -b: the message on standard input, as the content checks of the mail system see it.
+static bool query_message(const struct postmap *p, struct table **tables) CO
+{
+    struct message_keys *k = MEM_NEW(struct message_keys);
+    struct message_key keys[2];
+    struct buf line = BUF_INIT;
+    bool any = false;
+
+    message_keys_init(k, p->follows_mime, (size_t)p->settings->header_size_limit);
+    while (postmap_next_line(&line)) {
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+            buf_truncate(&line, line.len - 1);
+        any |= query_keys(p, tables, keys, message_keys_line(k, buf_str(&line), keys));
+    }
+    any |= query_keys(p, tables, keys, message_keys_finish(k, keys));
+    buf_release(&line);
+    message_keys_release(k);
+    mem_free(k);
+    return any;
+}
+
+static void print_value_of_files(const struct postmap *p, struct str value)
+{
+    struct buf contents = BUF_INIT;
+    struct err err = ERR_INIT;
+
+    if (postmap_decode(value, &contents, &err) != 0)
+        die("%s: %s", p->tables[0], err.text);
+    puts(buf_cstr(&contents));
+    buf_release(&contents);
+}
+
 static bool query_one(const struct postmap *p, struct table **tables) CO
 {
     struct buf value = BUF_INIT;
@@ -103,6 +170,8 @@ static bool query_one(const struct postmap *p, struct table **tables) CO
 
     if (found && p->as_json)
         print_entry(p, str_from(p->query), buf_str(&value));
+    else if (found && p->file_values)
+        print_value_of_files(p, buf_str(&value));
     else if (found)
         puts(buf_cstr(&value));
     buf_release(&value);
@@ -126,7 +195,10 @@ int postmap_query(const struct postmap *p)
     tables = mem_alloc((count + 1) * sizeof(struct table *));
     for (size_t i = 0; i < count; i++)
         tables[i] = open_or_die(p, p->tables[i]);
-    found = strcmp(p->query, "-") == 0 ? query_lines(p, tables) : query_one(p, tables);
+    if (strcmp(p->query, "-") != 0)
+        found = query_one(p, tables);
+    else
+        found = p->from_headers || p->from_body ? query_message(p, tables) : query_lines(p, tables);
     for (size_t i = 0; i < count; i++)
         table_close(tables[i]);
     mem_free(tables);

@@ -48,7 +48,7 @@ static bool is_mentioned(struct lint *l, struct str service)
 static bool is_well_known(struct str name)
 {
     static const char *const names[] = {"retry", "discard", "error", "relay", "postlog", "pickup", "qmgr", "local", "virtual",
-                                        "smtp", "lmtp", "smtpd", "dnsblog", "tlsproxy"};
+                                        "smtp", "lmtp", "smtpd", "dnsblog", "tlsproxy", "anvil"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (str_is(name, str_from(names[i])))
             return true;
@@ -63,12 +63,9 @@ static void check_reach(struct lint *l, bool has_routes)
             is_named_by_parameter(l, r->name) || is_mentioned(l, r->name))
             continue;
         struct lint_place place = {l->master_path, r->line};
-        if (has_routes)
-            lint_add(l, LINT_NOTE, "unreached-service", place, "only a table can name the service " STR_FMT, STR_ARG(r->name));
-        else
-            lint_add(l, LINT_WARNING, "unreached-service", place,
-                     "nothing reaches the service " STR_FMT ": no parameter names it and there is no transport table",
-                     STR_ARG(r->name));
+        lint_add(l, LINT_NOTE, "unreached-service", place, "%s the service " STR_FMT "%s",
+                 has_routes ? "only a table can name" : "nothing reaches", STR_ARG(r->name),
+                 has_routes ? "" : ": no parameter names it and there is no transport table");
     }
 }
 

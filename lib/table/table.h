@@ -32,6 +32,7 @@ enum table_flags {
     TABLE_SENSITIVE = 32,
     // The cache of this one process: lmdb:, hash: and btree: (FILE.lmdb, made if need be), or proxy: of these (proxywrite).
     TABLE_WRITE = 128,
+    TABLE_ANY_BYTES = 256, // of a source: keys and values need not be UTF-8 (postmap -u)
     TABLE_NO_SUBSTITUTION = 64, // regexp: and pcre: rules with $number results are skipped (transport_maps and the like)
 };
 

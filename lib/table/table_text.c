@@ -150,7 +150,8 @@ int table_text_next(struct table_text *t, struct str *key_r, struct str *value_r
                                                    : parse_map_line(t, text, *line_r, key_r, value_r);
         if (!is_entry || key_r->len > TABLE_KEY_MAX)
             continue;
-        if (!str_is_utf8(*key_r) || !str_is_utf8(*value_r)) {
+        bool is_text = (t->flags & TABLE_ANY_BYTES) || (str_is_utf8(*key_r) && str_is_utf8(*value_r));
+        if (!is_text) {
             log_warn("%s, line %u: non-UTF-8 key or value -- ignoring this line", t->path, *line_r);
             continue;
         }
