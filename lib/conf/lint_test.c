@@ -5,7 +5,7 @@
 
 #include "lib/conf/conf_private.h"
 #include "lib/conf/lint.h"
-#include "lib/conf/master_cf_private.h"
+#include "lib/conf/master_cf.h"
 
 #define CLEAN "myhostname = a.example\nmynetworks = 127.0.0.0/8 192.168.1.0/24\nalias_maps =\nalias_database =\n"
 #define ROWS                                                                                                               \

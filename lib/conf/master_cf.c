@@ -2,7 +2,7 @@
 // master_cf.c: master.cf: one row per service, eight columns, arguments with { } groups.
 #include "lib/base/log.h"
 #include "lib/conf/conf_private.h"
-#include "lib/conf/master_cf_private.h"
+#include "lib/conf/master_cf.h"
 #include "lib/sys/sys.h"
 
 #define ARGUMENTS_MAX 1000

@@ -3,7 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "lib/conf/master_cf_private.h"
+#include "lib/conf/master_cf.h"
 
 static const struct master_cf_defaults defaults = {100, false};
 

@@ -3,7 +3,7 @@
 #include "lib/base/log.h"
 #include "lib/conf/conf_private.h"
 #include "lib/conf/lint.h"
-#include "lib/conf/master_cf_private.h"
+#include "lib/conf/master_cf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // master_cf_fuzz.c: any bytes as master.cf.
-#include "lib/conf/master_cf_private.h"
+#include "lib/conf/master_cf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

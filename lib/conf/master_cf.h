@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// master_cf_private.h: master.cf parsing without files, for tests, fuzzing and postconf.
-#ifndef DROMOS_CONF_MASTER_CF_PRIVATE_H
-#define DROMOS_CONF_MASTER_CF_PRIVATE_H
+// master_cf.h: master.cf parsing without files, for tests, fuzzing and postconf.
+#ifndef DROMOS_CONF_MASTER_CF_H
+#define DROMOS_CONF_MASTER_CF_H
 
 #include "lib/conf/conf.h"
 
