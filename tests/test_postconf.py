@@ -3,7 +3,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 import os
-import stat
 import subprocess
 from pathlib import Path
 
@@ -61,3 +60,44 @@ def test_as_debian(debian, postconf, tmp_path):
     with ThreadPoolExecutor(24) as pool:  # Debian's programs sleep for a second before a fatal error
         failures = [text for found in pool.map(compare, CASES) for text in found]
     assert not failures, f"{len(failures)} differences in {len(CASES)} cases\n" + "\n".join(failures)
+
+
+def answer(postconf, folder, *arguments):
+    return subprocess.run([postconf, "-c", folder, *arguments], capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.dromos
+def test_drop_ins_and_origin(postconf, tmp_path):
+    folder = make_configuration(tmp_path / "c", "plain")
+    drop_ins = folder / "main.cf.d"
+    drop_ins.mkdir()
+    (drop_ins / "20-b.cf").write_text("mydomain = second.example\n")
+    (drop_ins / "10-a.cf").write_text("# first\nmydomain = first.example\nrelayhost = [gw]\n")
+    (drop_ins / "ignored.txt").write_text("mydomain = third.example\n")
+    assert answer(postconf, folder, "-hx", "myorigin", "relayhost").stdout == "second.example\n[gw]\n"
+    shown = answer(postconf, folder, "--origin", "mydomain", "relayhost", "myhostname", "mail_name").stdout.splitlines()
+    assert [line.split("\t")[1] for line in shown] == [f"{drop_ins}/20-b.cf:1", f"{drop_ins}/10-a.cf:3",
+                                                       f"{folder}/main.cf:3", "default"]
+
+
+@pytest.mark.dromos
+def test_lint(postconf, tmp_path):
+    folder = make_configuration(tmp_path / "c", "plain")
+    (folder / "main.cf").write_text("myhostname = a.example\nmynetworks = 0.0.0.0/0\nmydestinatoin = a\n")
+    result = answer(postconf, folder, "--lint", "-j")
+    found = {item["code"]: item for item in map(json.loads, result.stdout.splitlines())}
+    assert result.returncode == 2
+    assert found["open-relay"]["line"] == 2 and found["open-relay"]["level"] == "error"
+    assert found["unknown-name"]["line"] == 3 and "mydestination?" in found["unknown-name"]["text"]
+    (folder / "main.cf").write_text("myhostname = a.example\nmynetworks = 127.0.0.0/8\n")
+    assert answer(postconf, folder, "--lint").returncode == 0
+
+
+@pytest.mark.dromos
+def test_edit_keeps_mode(postconf, tmp_path):
+    folder = make_configuration(tmp_path / "c", "plain")
+    for name, arguments in (("main.cf", ["-e", "mydomain=x"]), ("master.cf", ["-MX", "lmtp/unix"])):
+        os.chmod(folder / name, 0o640)
+        assert answer(postconf, folder, *arguments).returncode == 0
+        assert (folder / name).stat().st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(folder)) == ["main.cf", "master.cf"]

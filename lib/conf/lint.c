@@ -5,7 +5,7 @@
 
 enum { DISTANCE_NAME_MAX = 100 };
 
-void lint_add(struct lint *l, enum lint_level level, const char *code, struct lint_place place, const char *format, ...)
+void lint_add(struct lint *l, struct lint_kind kind, struct lint_place place, const char *format, ...)
 {
     struct buf text = BUF_INIT;
     va_list ap;
@@ -17,7 +17,7 @@ void lint_add(struct lint *l, enum lint_level level, const char *code, struct li
         l->findings = mem_realloc(l->findings, l->capacity * sizeof(*l->findings));
     }
     l->findings[l->count++] =
-        (struct lint_finding){level, code, place.file, place.line, arena_str(&l->arena, buf_str(&text))};
+        (struct lint_finding){kind.level, kind.code, place.file, place.line, arena_str(&l->arena, buf_str(&text))};
     buf_release(&text);
 }
 
@@ -72,11 +72,11 @@ void lint_values(struct lint *l)
         struct err err = ERR_INIT;
         struct buf out = BUF_INIT;
         if (p != NULL && p->class == PARAM_REMOVED)
-            lint_add(l, LINT_NOTE, "removed", place, "parameter %s is no longer read: remove it", p->name);
+            lint_add(l, KIND(LINT_NOTE, "removed"), place, "parameter %s is no longer read: remove it", p->name);
         else if (p != NULL && settings_check_value(l->conf, p, &err) != 0)
-            lint_add(l, LINT_ERROR, "bad-value", place, "%s", err.text);
+            lint_add(l, KIND(LINT_ERROR, "bad-value"), place, "%s", err.text);
         else if (p == NULL && conf_expand(l->conf, e.value, &out, &err) != 0)
-            lint_add(l, LINT_ERROR, "bad-value", place, "parameter " STR_FMT ": %s", STR_ARG(e.name), err.text);
+            lint_add(l, KIND(LINT_ERROR, "bad-value"), place, "parameter " STR_FMT ": %s", STR_ARG(e.name), err.text);
         buf_release(&out);
     }
 }

@@ -47,20 +47,20 @@ static void check_list(struct lint *l, const char *parameter, struct str list, s
     bool only_warns = false;
     while (str_token_braced(&list, LINT_SEPARATORS, &word)) {
         if (end.ptr != NULL) {
-            lint_add(l, LINT_WARNING, "unreached-restriction", place,
+            lint_add(l, KIND(LINT_WARNING, "unreached-restriction"), place,
                      "%s: \"" STR_FMT "\" is never reached: \"" STR_FMT "\" before it ends the list", parameter, STR_ARG(word),
                      STR_ARG(end));
             return;
         }
         if (!is_restriction(l, word))
-            lint_add(l, LINT_ERROR, "unknown-restriction", place,
+            lint_add(l, KIND(LINT_ERROR, "unknown-restriction"), place,
                      "%s: \"" STR_FMT "\" is no restriction: the server would answer 451 to everybody", parameter, STR_ARG(word));
         if (ends_list(word) && !only_warns)
             end = word;
         only_warns = str_is_nocase(word, STR("warn_if_reject"));
         struct str argument;
         if (takes_argument(word) && !str_token_braced(&list, LINT_SEPARATORS, &argument))
-            lint_add(l, LINT_ERROR, "bad-restriction", place, "%s: \"" STR_FMT "\" needs an argument", parameter, STR_ARG(word));
+            lint_add(l, KIND(LINT_ERROR, "bad-restriction"), place, "%s: \"" STR_FMT "\" needs an argument", parameter, STR_ARG(word));
     }
 }
 
@@ -126,13 +126,13 @@ static void check_clients(struct lint *l, const char *parameter, const char *con
         struct net_addr address;
         struct str item;
         if (net_addr_parse(str_from(strangers[i]), 25, &address) == 0 && list_has(list, &address, &item, &unjudged)) {
-            lint_add(l, LINT_ERROR, "open-relay", lint_place_of(l, parameter), "%s: \"" STR_FMT "\" takes in strangers such as %s: %s",
+            lint_add(l, KIND(LINT_ERROR, "open-relay"), lint_place_of(l, parameter), "%s: \"" STR_FMT "\" takes in strangers such as %s: %s",
                      parameter, STR_ARG(item), strangers[i], consequence);
             found++;
         }
     }
     if (found == 0 && unjudged > 0)
-        lint_add(l, LINT_NOTE, "unjudged", lint_place_of(l, parameter), "%s: items in tables and files were not judged", parameter);
+        lint_add(l, KIND(LINT_NOTE, "unjudged"), lint_place_of(l, parameter), "%s: items in tables and files were not judged", parameter);
 }
 
 static void check_domains(struct lint *l, const char *parameter)
@@ -141,11 +141,11 @@ static void check_domains(struct lint *l, const char *parameter)
     while (str_token_braced(&list, LINT_SEPARATORS, &item)) {
         bool is_any = str_starts(item, STR("static:")) || str_is(item, STR("*")) || str_is(item, STR("."));
         if (is_any && item.len > 1)
-            lint_add(l, LINT_ERROR, "open-relay", lint_place_of(l, parameter),
+            lint_add(l, KIND(LINT_ERROR, "open-relay"), lint_place_of(l, parameter),
                      "%s: \"" STR_FMT "\" makes every domain one of ours: mail for any domain is taken from anybody", parameter,
                      STR_ARG(item));
         else if (is_any)
-            lint_add(l, LINT_WARNING, "bad-value", lint_place_of(l, parameter), "%s: \"" STR_FMT "\" matches no domain: list domains",
+            lint_add(l, KIND(LINT_WARNING, "bad-value"), lint_place_of(l, parameter), "%s: \"" STR_FMT "\" matches no domain: list domains",
                      parameter, STR_ARG(item));
     }
 }

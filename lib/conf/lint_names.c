@@ -108,7 +108,7 @@ static void check_name(struct lint *l, struct str name, struct lint_place place)
         return;
     if (is_service_name(name, &service)) {
         if (!has_row(l, service))
-            lint_add(l, LINT_WARNING, "unknown-service", place,
+            lint_add(l, KIND(LINT_WARNING, "unknown-service"), place,
                      "parameter " STR_FMT ": master.cf has no service \"" STR_FMT "\"", STR_ARG(name), STR_ARG(service));
         return;
     }
@@ -116,9 +116,9 @@ static void check_name(struct lint *l, struct str name, struct lint_place place)
         return;
     const char *meant = suggestion(name);
     if (meant != NULL)
-        lint_add(l, LINT_WARNING, "unknown-name", place, "unknown parameter " STR_FMT ": did you mean %s?", STR_ARG(name), meant);
+        lint_add(l, KIND(LINT_WARNING, "unknown-name"), place, "unknown parameter " STR_FMT ": did you mean %s?", STR_ARG(name), meant);
     else
-        lint_add(l, LINT_WARNING, "unknown-name", place, "unknown parameter " STR_FMT ", which no value refers to", STR_ARG(name));
+        lint_add(l, KIND(LINT_WARNING, "unknown-name"), place, "unknown parameter " STR_FMT ", which no value refers to", STR_ARG(name));
 }
 
 void lint_names(struct lint *l)

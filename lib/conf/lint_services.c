@@ -63,7 +63,7 @@ static void check_reach(struct lint *l, bool has_routes)
             is_named_by_parameter(l, r->name) || is_mentioned(l, r->name))
             continue;
         struct lint_place place = {l->master_path, r->line};
-        lint_add(l, LINT_NOTE, "unreached-service", place, "%s the service " STR_FMT "%s",
+        lint_add(l, KIND(LINT_NOTE, "unreached-service"), place, "%s the service " STR_FMT "%s",
                  has_routes ? "only a table can name" : "nothing reaches", STR_ARG(r->name),
                  has_routes ? "" : ": no parameter names it and there is no transport table");
     }
@@ -82,7 +82,7 @@ void lint_services(struct lint *l)
         struct str value = lint_value(l, transports[i]), head;
         (void)str_cut(&value, ':', &head);
         if (head.len > 0 && l->row_count > 0 && !has_service(l, head))
-            lint_add(l, LINT_ERROR, "unknown-service", lint_place_of(l, transports[i]),
+            lint_add(l, KIND(LINT_ERROR, "unknown-service"), lint_place_of(l, transports[i]),
                      "%s: master.cf has no service \"" STR_FMT "\": mail would wait for it", transports[i], STR_ARG(head));
     }
     check_reach(l, has_routes);

@@ -32,9 +32,9 @@ static bool examine(struct lint *l, const struct table_use *u, const char *path,
     if (stat(path, st_r) != 0)
         return false;
     if (!S_ISREG(st_r->st_mode))
-        lint_add(l, LINT_ERROR, "bad-table", u->place, "%s: %s is not a file", u->parameter, path);
+        lint_add(l, KIND(LINT_ERROR, "bad-table"), u->place, "%s: %s is not a file", u->parameter, path);
     else if (access(path, R_OK) != 0)
-        lint_add(l, LINT_ERROR, "unreadable-table", u->place, "%s: %s: %s", u->parameter, path, strerror(errno));
+        lint_add(l, KIND(LINT_ERROR, "unreadable-table"), u->place, "%s: %s: %s", u->parameter, path, strerror(errno));
     return true;
 }
 
@@ -45,12 +45,12 @@ static void check_index(struct lint *l, const struct table_use *u, enum table_ki
     struct stat source_st, index_st;
     bool has_index = examine(l, u, index, &index_st), has_source = examine(l, u, source, &source_st);
     if (!has_index && !has_source)
-        lint_add(l, LINT_ERROR, "missing-table", u->place, "%s: neither %s nor %s exists", u->parameter, source, index);
+        lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: neither %s nor %s exists", u->parameter, source, index);
     else if (!has_index && kind == KIND_INDEX)
-        lint_add(l, LINT_ERROR, "missing-table", u->place, "%s: %s does not exist: run postmap " STR_FMT ":%s", u->parameter,
+        lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: %s does not exist: run postmap " STR_FMT ":%s", u->parameter,
                  index, STR_ARG(u->type), source);
     else if (has_index && has_source && kind == KIND_INDEX && source_st.st_mtime > index_st.st_mtime)
-        lint_add(l, LINT_WARNING, "stale-table", u->place, "%s: %s is older than %s: run postmap " STR_FMT ":%s", u->parameter,
+        lint_add(l, KIND(LINT_WARNING, "stale-table"), u->place, "%s: %s is older than %s: run postmap " STR_FMT ":%s", u->parameter,
                  index, source, STR_ARG(u->type), source);
 }
 
@@ -65,7 +65,7 @@ static void check_use(struct lint *l, const struct table_use *u)
         if (file_types[i].kind != KIND_TEXT)
             check_index(l, u, file_types[i].kind, file_types[i].suffix);
         else if (!examine(l, u, arena_cstr(&l->arena, u->path), &st))
-            lint_add(l, LINT_ERROR, "missing-table", u->place, "%s: " STR_FMT " does not exist", u->parameter, STR_ARG(u->path));
+            lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: " STR_FMT " does not exist", u->parameter, STR_ARG(u->path));
         return;
     }
 }
@@ -102,9 +102,9 @@ static void check_value(struct lint *l, const char *name, struct str value, stru
         if (has_type && str_is(u.type, STR("proxy")))
             (void)str_cut(&u.path, ':', &u.type);
         if (only_tables && !has_type && token.ptr[0] != '$' && token.ptr[0] != '{')
-            lint_add(l, LINT_ERROR, "bad-table", place, "%s: \"" STR_FMT "\" is no table: write type:name", name, STR_ARG(token));
+            lint_add(l, KIND(LINT_ERROR, "bad-table"), place, "%s: \"" STR_FMT "\" is no table: write type:name", name, STR_ARG(token));
         else if (only_tables && has_type && is_type_word(u.type) && !is_known_type(l, u.type))
-            lint_add(l, LINT_ERROR, "unknown-type", place, "%s: this system has no table type \"" STR_FMT "\" (postconf -m)", name,
+            lint_add(l, KIND(LINT_ERROR, "unknown-type"), place, "%s: this system has no table type \"" STR_FMT "\" (postconf -m)", name,
                      STR_ARG(u.type));
         else if (has_type)
             check_use(l, &u);
