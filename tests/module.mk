@@ -9,7 +9,10 @@ FUZZ_NAMES  := $(patsubst %_fuzz,%,$(notdir $(basename $(FUZZERS))))
 
 # Unit tests: one Check program a module.
 check-units: unit-bins
-	@set -e; for program in $(UNIT_BINS); do timeout 120 $$program || { echo "FAILED: $$program"; exit 1; }; done
+	@for program in $(UNIT_BINS); do \
+	    timeout 120 $$program >$$program.out 2>&1 || { cat $$program.out; echo "FAILED: $$program"; exit 1; }; \
+	    grep -a '^100%' $$program.out | sed "s|^|unit $$(basename $$program): |"; \
+	done
 
 # Layers, sizes and whatever else can be seen without running anything.
 check-tree:
@@ -51,7 +54,8 @@ e2e: programs
 
 test: deps
 	@$(MAKE) --no-print-directory programs unit-bins
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory check-tree
+	@$(MAKE) --no-print-directory check-units
 	@$(MAKE) --no-print-directory tsa
 	@$(MAKE) --no-print-directory fuzz FUZZ_RUNS=20000 FUZZ_SECONDS=30
 	@$(MAKE) --no-print-directory asan
