@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // postconf_edit.c: changes the text of main.cf line by line.
 #include "commands/postconf.h"
+#include "lib/conf/conf_private.h"
 #include "lib/base/log.h"
 
 #define EDITS_MAX 10000
@@ -51,7 +52,7 @@ static struct change *find_change(const struct editor *e, struct str line)
     struct str rest = line, name;
     if (!str_cut(&rest, '=', &name))
         return NULL;
-    name = str_trim(name);
+    name = conf_trim(name);
     for (size_t i = 0; i < e->count; i++)
         if (str_is(e->changes[i].name, name))
             return &e->changes[i];
@@ -65,9 +66,9 @@ static void add_assignment(struct editor *e, const struct change *c)
 
 static void edit_line(struct editor *e, struct str line)
 {
-    struct str content = str_trim(line);
+    struct str content = conf_trim(line);
     bool is_plain = content.len == 0 || content.ptr[0] == '#';
-    bool is_continuation = !is_plain && (line.ptr[0] == ' ' || line.ptr[0] == '\t');
+    bool is_continuation = !is_plain && conf_is_blank(line.ptr[0]);
     if (!is_plain && !is_continuation) {
         e->current = find_change(e, line);
         if (e->current != NULL) {

@@ -2,6 +2,7 @@
 // postconf_edit_master.c: changes rows, columns and -o options in the text of master.cf; what is not named stays byte for byte.
 #include "commands/postconf.h"
 #include "lib/base/log.h"
+#include "lib/conf/conf_private.h"
 #include "lib/conf/master_cf.h"
 
 #define EDITS_MAX 1000
@@ -59,7 +60,7 @@ static void split(struct editor *e, struct str text)
         const char *start = rest.ptr;
         (void)str_cut(&rest, '\n', &line);
         struct str whole = str_of(start, (size_t)(rest.ptr - start));
-        bool is_continuation = !is_plain(line) && (line.ptr[0] == ' ' || line.ptr[0] == '\t');
+        bool is_continuation = !is_plain(line) && conf_is_blank(line.ptr[0]);
         if (is_continuation && row != NULL) {
             row->text.len = (size_t)(whole.ptr + whole.len - row->text.ptr);
             e->count = (size_t)(row - e->pieces) + 1; // comments between become part of the row

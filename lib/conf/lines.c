@@ -12,9 +12,18 @@ void conf_lines_release(struct conf_lines *l)
     buf_release(&l->logical);
 }
 
-static bool is_blank(char c)
+bool conf_is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+}
+
+struct str conf_trim(struct str s)
+{
+    while (s.len > 0 && conf_is_blank(s.ptr[0]))
+        s = str_slice(s, 1, s.len);
+    while (s.len > 0 && conf_is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
 }
 
 static bool next_physical(struct conf_lines *l, struct str *line_r)
@@ -32,7 +41,7 @@ static bool next_physical(struct conf_lines *l, struct str *line_r)
 
 static bool is_comment_or_empty(struct str line)
 {
-    struct str content = str_trim(line);
+    struct str content = conf_trim(line);
     return content.len == 0 || content.ptr[0] == '#';
 }
 
@@ -48,7 +57,7 @@ bool conf_lines_next(struct conf_lines *l, struct str *line_r, unsigned *number_
             break;
         if (is_comment_or_empty(line))
             continue;
-        if (has_line && !is_blank(line.ptr[0])) { // the next logical line: leave it for the next call
+        if (has_line && !conf_is_blank(line.ptr[0])) { // the next logical line: leave it for the next call
             l->at = at;
             l->line = number;
             break;
@@ -58,32 +67,23 @@ bool conf_lines_next(struct conf_lines *l, struct str *line_r, unsigned *number_
         has_line = true;
         buf_add_str(&l->logical, line);
     }
-    while (l->logical.len > 0 && is_blank(l->logical.ptr[l->logical.len - 1]))
+    while (l->logical.len > 0 && conf_is_blank(l->logical.ptr[l->logical.len - 1]))
         buf_truncate(&l->logical, l->logical.len - 1);
     *line_r = buf_str(&l->logical);
     return has_line;
 }
 
-static struct str trim(struct str s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0]))
-        s = str_slice(s, 1, s.len);
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 int conf_split_assignment(struct str line, struct str *name_r, struct str *value_r, struct err *err)
 {
-    struct str text = trim(line), rest = text, name;
+    struct str text = conf_trim(line), rest = text, name;
     bool has_sign = str_cut(&rest, '=', &name);
-    name = trim(name);
+    name = conf_trim(name);
     bool has_gap = str_find(name, ' ') >= 0 || str_find(name, '\t') >= 0;
     if (!has_sign || has_gap)
         return err_set(err, ERR_PERMANENT, "missing '=' after attribute name: \"" STR_FMT "\"", STR_ARG(text));
     if (name.len == 0)
         return err_set(err, ERR_PERMANENT, "missing attribute name: \"" STR_FMT "\"", STR_ARG(text));
     *name_r = name;
-    *value_r = trim(rest);
+    *value_r = conf_trim(rest);
     return 0;
 }

@@ -72,7 +72,7 @@ static void warn_overridden(const struct conf *c, struct str name, unsigned numb
 static int parse_line(struct conf *c, struct str line, unsigned number, struct err *err)
 {
     struct str name, value;
-    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+    if (conf_is_blank(line.ptr[0])) {
         log_warn("%s: logical line must not start with whitespace: \"" STR_FMT "\"", c->reading, STR_ARG(line));
         return 0;
     }

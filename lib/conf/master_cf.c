@@ -151,7 +151,7 @@ static void keep_written_columns(struct reader *r, struct str line, struct maste
 static int parse_row(struct reader *r, struct str line, struct master_row *row, struct err *err)
 {
     struct str rest = line, chroot;
-    if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
+    if (conf_is_blank(line.ptr[0]))
         return err_set(err, ERR_PERMANENT, "the first row must not start with a blank: remove it");
     if (memchr(line.ptr, '\0', line.len) != NULL)
         return err_set(err, ERR_PERMANENT, "NUL byte in the text: remove it");
