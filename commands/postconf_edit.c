@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: ISC
 // postconf_edit.c: changes the text of main.cf line by line.
 #include "commands/postconf.h"
-#include "lib/conf/conf_private.h"
 #include "lib/base/log.h"
 
 #define EDITS_MAX 10000

@@ -2,7 +2,6 @@
 // postconf_edit_master.c: changes rows, columns and -o options in the text of master.cf; what is not named stays byte for byte.
 #include "commands/postconf.h"
 #include "lib/base/log.h"
-#include "lib/conf/conf_private.h"
 #include "lib/conf/master_cf.h"
 
 #define EDITS_MAX 1000

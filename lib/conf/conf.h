@@ -72,6 +72,10 @@ extern const struct param param_table[]; // sorted by name (C locale)
 extern const size_t param_count;
 const struct param *param_find(struct str name);
 
+// What separates words in main.cf and master.cf, and begins continuation lines.
+bool conf_is_blank(char c);
+struct str conf_trim(struct str s); // without blanks at both ends
+
 // ---- master.cf
 struct master_row {
     struct str name; // "smtp", "127.0.0.1:2525", "cleanup"

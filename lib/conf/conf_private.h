@@ -15,8 +15,6 @@ struct conf_lines {
     unsigned line;       // physical lines taken so far
     struct buf logical;  // the line last returned
 };
-bool conf_is_blank(char c);               // what separates words and begins continuation lines
-struct str conf_trim(struct str s);         // without those at both ends
 void conf_lines_init(struct conf_lines *l, struct str text); // borrows text
 void conf_lines_release(struct conf_lines *l);
 // *line_r borrows from l until the next call; *number_r is its first physical line. A first line of the file that starts
