@@ -73,6 +73,7 @@ def parse_arguments():
     parser.add_argument("--only", default="", help="names of workloads: " + ", ".join(w.name for w in WORKLOADS))
     parser.add_argument("--suite", choices=("postfix", "dromos"), help="measure one of the two")
     parser.add_argument("--queue", choices=("disk", "ram"), help="one place for the queue")
+    parser.add_argument("--disk", metavar="FOLDER", help="measure 'disk' there: another file system than this folder's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pause", type=float, default=4.0, help="seconds between runs on the disk")
     parser.add_argument("--json", help="write all figures of all runs to this file")
@@ -155,7 +156,7 @@ def main():
     chosen = [w for w in WORKLOADS if not arguments.only or w.name in arguments.only]
     if arguments.quick:
         chosen = [w for w in chosen if w.quick]
-    places = {"disk": SCRATCH / "run", "ram": Path("/dev/shm/dromos-bench")}
+    places = {"disk": Path(arguments.disk) / "dromos-bench" if arguments.disk else SCRATCH / "run", "ram": Path("/dev/shm/dromos-bench")}
     queues = [arguments.queue] if arguments.queue else ["ram"] if arguments.quick else ["disk", "ram"]
     results = {}
     for queue in queues:
