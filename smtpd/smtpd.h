@@ -32,7 +32,6 @@ struct smtpd {
     struct route *route;
     struct submit_pool *submit;
     struct match_list *mynetworks;
-    struct match_list *log_peers; // debug_peer_list
     unsigned ehlo_keywords;       // offered
     int64_t space_checked_ms;     // when free_bytes was read
     int64_t free_bytes;
