@@ -54,7 +54,6 @@ struct smtpd_transaction {
     int sendopts;
     int64_t declared_size;
     int64_t started_us;
-    struct str id_for_log; // "NOQUEUE"
     // Content under way (DATA or BDAT).
     struct submit *submit;
     struct smtpd_postdrop *postdrop; // instead of submit, when stand-alone
@@ -108,6 +107,7 @@ void smtpd_standalone_run(struct smtpd_session *s) CO;
 // smtpd_reply.c: replies are buffered; the session flushes before it waits.
 void smtpd_reply(struct smtpd_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lines, size_t count);
+void smtpd_limit_wait(struct smtpd_session *s); // the next waits end at smtpd_timeout, or with the session's deadline
 int smtpd_flush(struct smtpd_session *s) CO; // -1: the client is gone, logged
 // Logs "QID: reject: STAGE from C: REPLY; from=… to=… proto=… helo=…" and sends the reply.
 struct smtpd_verdict;
@@ -123,6 +123,8 @@ void smtpd_mail(struct smtpd_session *s, struct str arguments) CO;  // smtpd_mai
 void smtpd_rcpt(struct smtpd_session *s, struct str arguments) CO;  // smtpd_rcpt.c
 void smtpd_vrfy(struct smtpd_session *s, struct str arguments) CO;
 void smtpd_data(struct smtpd_session *s, struct str arguments) CO;  // smtpd_data.c
+// Waits until more than `have` bytes of content are there (not consumed). False: the client is gone, logged.
+bool smtpd_get_content(struct smtpd_session *s, size_t have, struct raw *input_r) CO;
 void smtpd_bdat(struct smtpd_session *s, struct str arguments) CO;  // smtpd_bdat.c
 
 // smtpd_store.c: handing the content to cleanup, shared by DATA and BDAT.

@@ -15,20 +15,10 @@ static bool parse_arguments(struct str arguments, int64_t *size_r, bool *is_last
 // Reads the chunk. False when the client is gone (logged).
 static bool read_chunk(struct smtpd_session *s, int64_t size) CO
 {
-    struct err err = ERR_INIT;
     struct buf text = BUF_INIT;
     struct raw input;
 
-    while (size > 0) {
-        int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
-        stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
-        int got = stream_peek(s->stream, &input, &err);
-        if (got <= 0) {
-            if (got == 0)
-                err_set(&err, ERR_PROTOCOL, "lost connection");
-            smtpd_lost(s, &err);
-            break;
-        }
+    while (size > 0 && smtpd_get_content(s, 0, &input)) {
         if ((int64_t)input.len > size)
             input.len = (size_t)size;
         (void)smtpd_content_feed(&s->transaction.content, input, &text);

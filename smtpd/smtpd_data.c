@@ -5,12 +5,10 @@
 
 #define DATA_READ_SIZE (32 * 1024)
 
-// Waits for content; false when the client is gone (logged).
-static bool get_content(struct smtpd_session *s, size_t have, struct raw *input_r) CO
+bool smtpd_get_content(struct smtpd_session *s, size_t have, struct raw *input_r)
 {
     struct err err = ERR_INIT;
-    int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
-    stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
+    smtpd_limit_wait(s);
     int got = have > 0 ? stream_peek_more(s->stream, have, input_r, &err) : stream_peek(s->stream, input_r, &err);
     if (got > 0)
         return true;
@@ -34,7 +32,7 @@ static bool read_content(struct smtpd_session *s) CO
     size_t left = 0;
     bool is_open = true;
 
-    while (!t->content.is_done && (is_open = get_content(s, left, &input))) {
+    while (!t->content.is_done && (is_open = smtpd_get_content(s, left, &input))) {
         size_t used = smtpd_content_feed(&t->content, input, &text);
         left = input.len - used;
         stream_consume(s->stream, used);

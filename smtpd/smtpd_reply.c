@@ -45,13 +45,18 @@ void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lin
         stream_printf(s->stream, "%d%c%s\r\n", code, i + 1 < count ? '-' : ' ', lines[i]);
 }
 
+void smtpd_limit_wait(struct smtpd_session *s)
+{
+    int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
+    stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
+}
+
 int smtpd_flush(struct smtpd_session *s)
 {
     struct err err = ERR_INIT;
     if (stream_unflushed(s->stream) == 0)
         return 0;
-    int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
-    stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
+    smtpd_limit_wait(s);
     if (stream_flush(s->stream, &err) == 0)
         return 0;
     smtpd_lost(s, &err);

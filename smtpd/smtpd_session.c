@@ -9,7 +9,7 @@
 void smtpd_transaction_reset(struct smtpd_session *s)
 {
     smtpd_store_abort(s);
-    s->transaction = (struct smtpd_transaction){.id_for_log = STR("NOQUEUE")};
+    s->transaction = (struct smtpd_transaction){.has_sender = false};
     arena_reset(&s->transaction_arena);
 }
 
@@ -31,7 +31,7 @@ void smtpd_lost(struct smtpd_session *s, const struct err *err)
     if (s->transaction.submit != NULL || s->transaction.has_bdat)
         buf_addf(&bytes, " (%lld bytes)", (long long)s->transaction.content_bytes);
     if (strcmp(s->stage, "END-OF-MESSAGE") != 0 || err->kind == ERR_TIMEOUT)
-        log_info(STR_FMT ": %s after %s%s from " STR_FMT, STR_ARG(s->transaction.id_for_log),
+        log_info("NOQUEUE: %s after %s%s from " STR_FMT,
                  err->kind == ERR_TIMEOUT ? "timeout" : "lost connection", s->stage, buf_cstr(&bytes), STR_ARG(s->client_log));
     buf_release(&bytes);
     if (err->kind == ERR_TIMEOUT)
@@ -202,8 +202,7 @@ static int read_command(struct smtpd_session *s, struct str *line_r) CO
     struct err err = ERR_INIT;
     struct raw line;
     enum line_end end;
-    int64_t deadline = clock_deadline(s->settings->smtpd_timeout);
-    stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
+    smtpd_limit_wait(s);
     int got = stream_read_line(s->stream, (size_t)s->settings->line_length_limit, &line, &end, &err);
     if (got <= 0 || end == LINE_EOF) {
         if (got >= 0)
@@ -246,7 +245,7 @@ static void punish_errors(struct smtpd_session *s) CO
     if (s->is_closing)
         return;
     if ((int64_t)s->errors >= set->smtpd_hard_error_limit) {
-        log_info(STR_FMT ": too many errors after %s from " STR_FMT, STR_ARG(s->transaction.id_for_log), s->stage, STR_ARG(s->client_log));
+        log_info("NOQUEUE: too many errors after %s from " STR_FMT, s->stage, STR_ARG(s->client_log));
         smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many errors", STR_ARG(set->myhostname));
         s->is_closing = true;
     } else if ((int64_t)s->errors >= set->smtpd_soft_error_limit && set->smtpd_error_sleep_time > 0) {
