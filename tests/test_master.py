@@ -229,7 +229,7 @@ def ended(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             return ") Z " in stat.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before the open, or before the read
         return True
 
 
