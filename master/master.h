@@ -89,6 +89,9 @@ struct master {
 struct master_config *master_config_read(const struct master *m, struct err *err); // NULL with err
 void master_config_free(struct master_config *c);
 
+// master_builtin.c: adds the rows of services that only Dromos has and that master.cf does not name.
+void master_builtin_add(struct master_config *c);
+
 // master_services.c: replaces the services by those of m->config; children of the old ones retire, unchanged listeners stay.
 int master_services_apply(struct master *m, bool is_first, struct err *err);
 void master_services_free(struct master *m);

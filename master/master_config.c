@@ -66,6 +66,7 @@ struct master_config *master_config_read(const struct master *m, struct err *err
         master_config_free(c);
         return NULL;
     }
+    master_builtin_add(c);
     make_environment(c);
     return c;
 }

@@ -221,26 +221,43 @@ static void mx_sort(struct dns_mx *mx, size_t count)
         }
 }
 
-enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx **mx_r,
-                              size_t *count_r)
+void dns_ask(struct str name, int type, struct arena *arena, int64_t deadline, struct dns_answer *answer_r)
+{
+    struct dns_query *q = query_start(name, type);
+
+    if (q == NULL)
+        *answer_r = (struct dns_answer){.status = DNS_INVALID};
+    else
+        query_finish(q, arena, deadline, answer_r);
+}
+
+enum dns_status dns_lookup_mx_list(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx_list *list_r)
 {
     struct dns_answer answer;
 
-    *mx_r = NULL;
-    *count_r = 0;
-    struct dns_query *q = query_start(domain, DNS_TYPE_MX);
-    if (q == NULL)
-        return DNS_INVALID;
-    query_finish(q, arena, deadline, &answer);
+    dns_ask(domain, DNS_TYPE_MX, arena, deadline, &answer);
+    *list_r = (struct dns_mx_list){.is_secure = answer.is_secure};
     if (answer.status != DNS_OK)
         return answer.status;
     struct dns_mx *mx = ARENA_ARRAY(arena, struct dns_mx, answer.count);
     for (size_t i = 0; i < answer.count; i++)
         mx[i] = (struct dns_mx){answer.records[i].preference, answer.records[i].name};
     mx_sort(mx, answer.count);
-    *mx_r = mx;
-    *count_r = answer.count;
+    list_r->items = mx;
+    list_r->count = answer.count;
+    list_r->canonical = answer.owner;
     return DNS_OK;
+}
+
+enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx **mx_r,
+                              size_t *count_r)
+{
+    struct dns_mx_list list;
+    enum dns_status status = dns_lookup_mx_list(domain, arena, deadline, &list);
+
+    *mx_r = list.items;
+    *count_r = list.count;
+    return status;
 }
 
 static bool hosts_lookup(const struct dns_host_query *query, struct arena *arena, struct dns_addresses *addresses_r)
@@ -274,7 +291,7 @@ enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena
     struct dns_answer answers[2] = {{.status = DNS_INVALID}, {.status = DNS_INVALID}};
     size_t asked = 0;
 
-    *addresses_r = (struct dns_addresses){NULL, 0};
+    *addresses_r = (struct dns_addresses){NULL, 0, false, STR("")};
     if (query->with_hosts && hosts_lookup(query, arena, addresses_r))
         return DNS_OK;
     if (query->family != AF_INET6)
@@ -289,9 +306,13 @@ enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena
         return DNS_INVALID;
     enum dns_status status = asked == 1 ? answers[0].status : merge_status(answers[0].status, answers[1].status);
     addresses_r->items = ARENA_ARRAY(arena, struct net_addr, answers[0].count + answers[1].count + 1);
-    for (size_t i = 0; i < asked; i++)
+    addresses_r->is_secure = answers[0].is_secure && (asked == 1 || answers[1].is_secure);
+    for (size_t i = 0; i < asked; i++) {
         for (size_t j = 0; j < answers[i].count; j++)
             addresses_r->items[addresses_r->count++] = answers[i].records[j].addr;
+        if (addresses_r->canonical.len == 0 && answers[i].count > 0)
+            addresses_r->canonical = answers[i].owner;
+    }
     return status;
 }
 

@@ -29,8 +29,18 @@ struct dns_mx {
 int dns_init(struct err *err); // before the jail
 void dns_deinit(void);
 
-// Results live in `arena`. *is_secure_r (may be NULL) is the AD bit. MX sorted by preference,
+// Results live in `arena`. MX sorted by preference,
 // equal ones in the order of the answer (the caller shuffles where the administrator wants it).
+//
+// is_secure is the AD bit: the resolver, which the administrator trusts, has validated the whole answer, aliases included.
+// canonical is the name that the records belong to: another than was asked for when aliases (CNAME) led there.
+struct dns_mx_list {
+    struct dns_mx *items;
+    size_t count;
+    bool is_secure;
+    struct str canonical;
+};
+enum dns_status dns_lookup_mx_list(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx_list *list_r) CO;
 enum dns_status dns_lookup_mx(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx **mx_r,
                               size_t *count_r) CO;
 // The addresses of a host. Address literals are not accepted. The hosts file comes first if with_hosts.
@@ -42,9 +52,30 @@ struct dns_host_query {
 struct dns_addresses {
     struct net_addr *items;
     size_t count;
+    bool is_secure;       // every address; false for those of the hosts file
+    struct str canonical; // "": the hosts file answered
 };
 enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena *arena, int64_t deadline,
                                 struct dns_addresses *addresses_r) CO;
+// Is the name an alias whose own record (not what it leads to) is validated? DNS_OK: *is_secure_r.
+enum dns_status dns_lookup_alias(struct str name, struct arena *arena, int64_t deadline, bool *is_secure_r) CO;
+// TLSA records (RFC 6698) as they are: a usage or digest that nobody knows is for the caller to pass over.
+struct dns_tlsa {
+    uint8_t usage, selector, matching;
+    struct raw data;
+};
+struct dns_tlsa_list {
+    struct dns_tlsa *items;
+    size_t count;
+    bool is_secure;
+};
+enum dns_status dns_lookup_tlsa(struct str name, struct arena *arena, int64_t deadline, struct dns_tlsa_list *list_r) CO;
+// Texts, the pieces of each record joined.
+struct dns_texts {
+    struct str *items;
+    size_t count;
+};
+enum dns_status dns_lookup_txt(struct str name, struct arena *arena, int64_t deadline, struct dns_texts *texts_r) CO;
 enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena, int64_t deadline, struct str *name_r) CO;
 const char *dns_status_text(enum dns_status status); // "Host not found", "Host not found, try again", "Host found but no data record of requested type", …
 

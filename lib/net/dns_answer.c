@@ -123,6 +123,36 @@ static void read_address(struct dns_record *record, int type, const unsigned cha
     }
 }
 
+// The character strings of a text, one after the other (RFC 1035 3.3.14).
+static int read_text(struct cursor *c, size_t end, struct arena *arena, struct dns_record *record_r)
+{
+    char *text = arena_alloc(arena, end - c->at + 1);
+    size_t used = 0;
+
+    while (c->at < end) {
+        size_t length = c->data[c->at++];
+        if (end - c->at < length)
+            return -1;
+        memcpy(text + used, c->data + c->at, length);
+        used += length;
+        c->at += length;
+    }
+    record_r->data = str_of(text, used);
+    return 1;
+}
+
+static int read_tlsa(struct cursor *c, size_t length, struct arena *arena, struct dns_record *record_r)
+{
+    const char *data = (const char *)c->data + c->at;
+
+    if (length <= sizeof record_r->tlsa)
+        return -1;
+    memcpy(record_r->tlsa, data, sizeof record_r->tlsa);
+    record_r->data = arena_str(arena, str_of(data + sizeof record_r->tlsa, length - sizeof record_r->tlsa));
+    c->at += length;
+    return 1;
+}
+
 // The data of one wanted record; c covers the whole message, the data is `length` bytes at the cursor.
 // 1 taken, 0 a name that may not be believed, -1 malformed.
 static int read_data(struct cursor *c, int type, size_t length, struct arena *arena, struct dns_record *record_r)
@@ -139,6 +169,10 @@ static int read_data(struct cursor *c, int type, size_t length, struct arena *ar
         c->at = end;
         return 1;
     }
+    if (type == DNS_TYPE_TXT)
+        return read_text(c, end, arena, record_r);
+    if (type == DNS_TYPE_TLSA)
+        return read_tlsa(c, length, arena, record_r);
     if (type == DNS_TYPE_MX && !read_u16(c, &preference))
         return -1;
     if (!read_name(c, text, &len, &is_valid) || c->at != end)
@@ -161,8 +195,8 @@ static int read_record(struct cursor *c, int type, struct arena *arena, struct d
     if ((int)found_type != type || class != CLASS_IN || answer->count == DNS_MAX_RECORDS)
         return skip(c, length) ? 0 : -1;
     int taken = read_data(c, type, length, arena, &answer->records[answer->count]);
-    if (taken > 0)
-        answer->count++;
+    if (taken > 0 && answer->count++ == 0)
+        answer->owner = is_valid ? arena_str(arena, str_of(owner, owner_len)) : STR("");
     else if (taken == 0)
         answer->status = DNS_INVALID; // unless another record is good
     return taken < 0 ? -1 : 0;

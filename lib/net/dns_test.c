@@ -43,28 +43,38 @@ static void add_header(struct buf *b, unsigned flags, unsigned answers)
     add_u16(b, 1);
 }
 
+static void add_record(struct buf *b, unsigned type, struct str data)
+{
+    add_u16(b, 0xc00c); // the question's name
+    add_u16(b, type);
+    add_u16(b, 1);
+    add_u16(b, 0);
+    add_u16(b, 60);
+    add_u16(b, (unsigned)data.len);
+    buf_add_str(b, data);
+}
+
 static void add_mx(struct buf *b, unsigned preference, const char *host)
 {
     struct buf data = BUF_INIT;
 
     add_u16(&data, preference);
     add_name(&data, host);
-    add_u16(b, 0xc00c); // the question's name
-    add_u16(b, DNS_TYPE_MX);
-    add_u16(b, 1);
-    add_u16(b, 0);
-    add_u16(b, 60);
-    add_u16(b, (unsigned)data.len);
-    buf_add_str(b, buf_str(&data));
+    add_record(b, DNS_TYPE_MX, buf_str(&data));
     buf_release(&data);
+}
+
+static struct dns_answer parse_as(const struct buf *b, int type, struct arena *arena)
+{
+    struct dns_answer answer;
+
+    dns_answer_parse((struct raw){(unsigned char *)b->ptr, b->len}, type, arena, &answer);
+    return answer;
 }
 
 static struct dns_answer parse(const struct buf *b, struct arena *arena)
 {
-    struct dns_answer answer;
-
-    dns_answer_parse((struct raw){(unsigned char *)b->ptr, b->len}, DNS_TYPE_MX, arena, &answer);
-    return answer;
+    return parse_as(b, DNS_TYPE_MX, arena);
 }
 
 START_TEST(answers_are_taken_apart)
@@ -126,6 +136,39 @@ START_TEST(odd_answers_are_told_apart)
     add_header(&b, 0, 1);
     add_u16(&b, 0xc000 | (unsigned)b.len); // a name that points to itself
     ck_assert_int_eq(parse(&b, &arena).status, DNS_INVALID);
+    buf_release(&b);
+    arena_release(&arena);
+}
+END_TEST
+
+START_TEST(texts_and_tlsa_records_are_bounded)
+{
+    struct buf b = BUF_INIT;
+    struct arena arena = ARENA_INIT;
+
+    add_header(&b, 0x20, 3);
+    add_record(&b, DNS_TYPE_TXT, STR("\003v=S\005TSv1;"));
+    add_record(&b, DNS_TYPE_TLSA, STR("\003\001\001\252\273"));
+    add_record(&b, DNS_TYPE_CNAME, STR("\001x\004test\000"));
+    struct dns_answer a = parse_as(&b, DNS_TYPE_TXT, &arena);
+    ck_assert_uint_eq(a.count, 1);
+    ck_assert(str_is(a.records[0].data, STR("v=STSv1;")));
+    ck_assert(str_is(a.owner, STR("example.com")));
+    a = parse_as(&b, DNS_TYPE_TLSA, &arena);
+    ck_assert_uint_eq(a.count, 1);
+    ck_assert(a.is_secure);
+    ck_assert_mem_eq(a.records[0].tlsa, "\003\001\001", 3);
+    ck_assert(str_is(a.records[0].data, STR("\252\273")));
+    a = parse_as(&b, DNS_TYPE_CNAME, &arena);
+    ck_assert(str_is(a.records[0].name, STR("x.test")));
+    buf_clear(&b);
+    add_header(&b, 0, 1);
+    add_record(&b, DNS_TYPE_TXT, STR("\011short")); // longer than the record
+    ck_assert_int_eq(parse_as(&b, DNS_TYPE_TXT, &arena).status, DNS_INVALID);
+    buf_clear(&b);
+    add_header(&b, 0, 1);
+    add_record(&b, DNS_TYPE_TLSA, STR("\003\001\001")); // nothing to match
+    ck_assert_int_eq(parse_as(&b, DNS_TYPE_TLSA, &arena).status, DNS_INVALID);
     buf_release(&b);
     arena_release(&arena);
 }
@@ -303,6 +346,7 @@ int main(void)
     tcase_set_timeout(tc, 30);
     tcase_add_test(tc, answers_are_taken_apart);
     tcase_add_test(tc, odd_answers_are_told_apart);
+    tcase_add_test(tc, texts_and_tlsa_records_are_bounded);
     tcase_add_test(tc, names_are_checked);
     tcase_add_test(tc, hosts_file_is_read);
     tcase_add_test(tc, lookups_ask_the_server);

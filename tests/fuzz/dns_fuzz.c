@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const int types[] = {DNS_TYPE_A, DNS_TYPE_AAAA, DNS_TYPE_MX, DNS_TYPE_PTR};
+    static const int types[] = {DNS_TYPE_A,     DNS_TYPE_AAAA, DNS_TYPE_MX,  DNS_TYPE_PTR,
+                                DNS_TYPE_CNAME, DNS_TYPE_TXT,  DNS_TYPE_TLSA};
     struct arena arena = ARENA_INIT;
 
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -19,6 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t j = 0; j < answer.count; j++) // what was believed is a name or the root
             if (answer.records[j].name.len > 0 && !dns_name_is_valid(answer.records[j].name))
                 abort();
+        if (answer.owner.len > 0 && !dns_name_is_valid(answer.owner))
+            abort();
     }
     arena_release(&arena);
     return 0;
