@@ -17,7 +17,7 @@ RANKS = [
     ["lib/ipc"],
     ["lib/table"],
     ["lib/route", "lib/sasl", "lib/milter"],
-    ["lib/agent"],
+    ["lib/agent", "lib/access"],
 ]
 TOP = len(RANKS)
 RANK_OF = {module: rank for rank, modules in enumerate(RANKS) for module in modules}

@@ -1,0 +1,2 @@
+LIB_SRCS += $(filter-out %_test.c,$(wildcard lib/access/*.c))
+UNIT_TESTS += $(wildcard lib/access/*_test.c)
