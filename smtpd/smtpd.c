@@ -44,6 +44,9 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
     d->route = route_open(set, err);
     if (d->route == NULL)
         return -1;
+    d->access = access_open(ctx->conf, set, d->route, err);
+    if (d->access == NULL)
+        return -1;
     buf_addf(&path, "public/" STR_FMT, STR_ARG(set->cleanup_service_name));
     d->submit = submit_pool_new(buf_cstr(&path));
     buf_release(&path);
@@ -68,6 +71,7 @@ static void smtpd_serve(struct service_context *ctx, struct service_client *clie
         smtpd_session_run(s);
         stream_free(s->stream);
     }
+    access_session_free(s->access);
     arena_release(&s->session_arena);
     arena_release(&s->transaction_arena);
     mem_free(s);
@@ -78,6 +82,7 @@ static void smtpd_deinit(struct service_context *ctx)
     struct smtpd *d = ctx->state;
     dns_deinit();
     submit_pool_free(d->submit);
+    access_close(d->access);
     route_close(d->route);
     match_list_close(d->mynetworks);
     mem_free(d);

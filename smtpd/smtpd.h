@@ -3,6 +3,7 @@
 #ifndef DROMOS_SMTPD_SMTPD_H
 #define DROMOS_SMTPD_SMTPD_H
 
+#include "lib/access/access.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/settings.h"
@@ -30,15 +31,25 @@
 struct smtpd {
     const struct settings *settings;
     struct route *route;
+    struct access *access;
     struct submit_pool *submit;
     struct match_list *mynetworks;
     unsigned ehlo_keywords;       // offered
     int64_t space_checked_ms;     // when free_bytes was read
     int64_t free_bytes;
+    unsigned instances;           // messages so far, for the policy protocol
 };
 
 struct smtpd_count { // for the disconnect line
     unsigned ok, total;
+};
+
+struct smtpd_text {
+    struct str text;
+    struct smtpd_text *next;
+};
+struct smtpd_texts { // in the order of their coming, in transaction_arena
+    struct smtpd_text *first, *last;
 };
 
 // One mail transaction. smtpd_transaction_reset is the only way back to the empty state.
@@ -54,6 +65,11 @@ struct smtpd_transaction {
     int sendopts;
     int64_t declared_size;
     int64_t started_us;
+    struct str instance; // of the policy protocol
+    // What restrictions asked for.
+    bool is_held, is_dropped;
+    struct str filter, redirect;
+    struct smtpd_texts bcc, prepended;
     // Content under way (DATA or BDAT).
     struct submit *submit;
     struct smtpd_postdrop *postdrop; // instead of submit, when stand-alone
@@ -81,7 +97,12 @@ struct smtpd_session {
     struct str client_rfc;     // "1.2.3.4" or "IPv6:::1"
     struct str client_port;
     struct str client_log;     // "name[addr]"
+    enum access_name_status name_status, reverse_status;
     bool is_mynetworks;
+    bool has_pipelined; // against the rules, at any time
+    struct access_session *access; // NULL until the first decision
+    struct access_tls tls;
+    struct access_sasl sasl;
     bool is_standalone;
 
     struct str helo;
@@ -110,8 +131,9 @@ void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lin
 void smtpd_limit_wait(struct smtpd_session *s); // the next waits end at smtpd_timeout, or with the session's deadline
 int smtpd_flush(struct smtpd_session *s) CO; // -1: the client is gone, logged
 // Logs "QID: reject: STAGE from C: REPLY; from=… to=… proto=… helo=…" and sends the reply.
-struct smtpd_verdict;
-void smtpd_reject(struct smtpd_session *s, const struct smtpd_verdict *v, struct str recipient);
+void smtpd_reject(struct smtpd_session *s, const struct access_verdict *v, struct str recipient);
+// Logs "QID: VERB: STAGE from C: TEXT; from=…", and what decided where smtpd_log_decision wants it.
+void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text, struct str recipient);
 
 // smtpd_client.c: who is it?
 void smtpd_client_identify(struct smtpd_session *s) CO;
@@ -140,19 +162,8 @@ void smtpd_postdrop_text(struct smtpd_postdrop *p, const struct settings *set, s
 void smtpd_postdrop_finish(struct smtpd_postdrop *p, struct submit_result *result_r); // frees p
 void smtpd_postdrop_end(struct smtpd_postdrop *p); // without an end postdrop forgets the message; frees p; NULL is fine
 
-// smtpd_restrict.c: every decision about a client, sender or recipient is one call that says which parameter decided.
-enum smtpd_action { SMTPD_PASS, SMTPD_REJECT };
-struct smtpd_verdict {
-    enum smtpd_action action;
-    int code;
-    char status[12];
-    char text[512];        // reply text after the codes
-    const char *parameter; // the list or setting that decided
-    char restriction[64];  // the item in it
-};
-// Runs the lists of one protocol stage in Postfix's order, then the net under them. `recipient` is "" before RCPT.
-void smtpd_restrict_recipient(struct smtpd_session *s, struct str recipient, struct smtpd_verdict *v_r) CO;
-void smtpd_restrict_stage(struct smtpd_session *s, const char *parameter, struct str list, struct str name,
-                          struct smtpd_verdict *v_r) CO;
+// smtpd_access.c: may the client go on? Runs the restriction lists of the stage, logs and applies what they ask for. False:
+// refused, and the reply was sent (or the client is to be hung up on). `recipient` is STR_NULL where there is none.
+bool smtpd_allows(struct smtpd_session *s, enum access_stage stage, struct str recipient) CO;
 
 #endif

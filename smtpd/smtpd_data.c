@@ -50,9 +50,14 @@ static bool read_content(struct smtpd_session *s) CO
     return is_open;
 }
 
+// The recipient, for restrictions after RCPT, when there is exactly one.
+static struct str only_recipient(const struct smtpd_session *s)
+{
+    return s->transaction.recipient_count == 1 ? s->transaction.recipients[0].address : STR_NULL;
+}
+
 static bool is_data_allowed(struct smtpd_session *s, struct str arguments) CO
 {
-    struct smtpd_verdict v;
     struct smtpd_transaction *t = &s->transaction;
     if (t->has_bdat)
         smtpd_reply(s, "503 5.5.1 Error: DATA after BDAT");
@@ -62,12 +67,8 @@ static bool is_data_allowed(struct smtpd_session *s, struct str arguments) CO
         smtpd_reply(s, "554 5.5.1 Error: no valid recipients");
     else if (arguments.len > 0)
         smtpd_reply(s, "501 5.5.4 Syntax: DATA");
-    else {
-        smtpd_restrict_stage(s, "smtpd_data_restrictions", s->settings->smtpd_data_restrictions, STR("DATA"), &v);
-        if (v.action != SMTPD_REJECT)
-            return true;
-        smtpd_reject(s, &v, STR_NULL);
-    }
+    else
+        return smtpd_allows(s, ACCESS_DATA, only_recipient(s));
     return false;
 }
 

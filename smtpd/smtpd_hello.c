@@ -7,7 +7,6 @@
 // Keeps the name for logs and Received:. False when the reply (an error) was sent.
 static bool take_name(struct smtpd_session *s, struct str arguments, const char *verb) CO
 {
-    struct smtpd_verdict verdict;
     struct str name, rest = arguments;
     if (!str_token(&rest, " \t", &name) || name.len > HELO_MAX) {
         smtpd_reply(s, "501 Syntax: %s hostname", verb);
@@ -18,14 +17,7 @@ static bool take_name(struct smtpd_session *s, struct str arguments, const char 
     smtpd_transaction_reset(s);
     s->helo = arena_str(&s->session_arena, buf_str(&clean));
     buf_release(&clean);
-    if (s->settings->smtpd_delay_reject)
-        return true;
-    smtpd_restrict_stage(s, "smtpd_helo_restrictions", s->settings->smtpd_helo_restrictions, s->helo, &verdict);
-    if (verdict.action == SMTPD_REJECT) {
-        smtpd_reject(s, &verdict, STR_NULL);
-        return false;
-    }
-    return true;
+    return smtpd_allows(s, ACCESS_HELO, STR_NULL);
 }
 
 void smtpd_helo(struct smtpd_session *s, struct str arguments)

@@ -115,7 +115,7 @@ static bool take_arguments(struct smtpd_session *s, struct str arguments)
 
 static bool is_size_fine(struct smtpd_session *s)
 {
-    struct smtpd_verdict v = {.action = SMTPD_REJECT, .parameter = "message_size_limit"};
+    struct access_verdict v = {.outcome = ACCESS_REFUSE, .reason = {.parameter = "message_size_limit"}};
     int64_t limit = s->settings->message_size_limit;
     if (limit > 0 && s->transaction.declared_size > limit) {
         v.code = 552;
@@ -133,14 +133,8 @@ static bool is_size_fine(struct smtpd_session *s)
 
 static bool is_sender_welcome(struct smtpd_session *s) CO
 {
-    struct smtpd_verdict v;
-    if (s->settings->smtpd_delay_reject)
-        return true;
-    s->transaction.has_sender = true;
-    smtpd_restrict_stage(s, "smtpd_sender_restrictions", s->settings->smtpd_sender_restrictions, s->transaction.sender, &v);
-    if (v.action == SMTPD_REJECT)
-        smtpd_reject(s, &v, STR_NULL);
-    return v.action != SMTPD_REJECT;
+    s->transaction.has_sender = true; // which a refusal takes back
+    return smtpd_allows(s, ACCESS_MAIL, STR_NULL);
 }
 
 void smtpd_mail(struct smtpd_session *s, struct str arguments)

@@ -84,7 +84,6 @@ static void add_recipient(struct smtpd_session *s, const struct submit_recipient
 void smtpd_rcpt(struct smtpd_session *s, struct str arguments)
 {
     struct submit_recipient rcpt = {.notify = 0};
-    struct smtpd_verdict verdict;
 
     if (!s->transaction.has_sender) {
         smtpd_reply(s, "503 5.5.1 Error: need MAIL command");
@@ -96,18 +95,14 @@ void smtpd_rcpt(struct smtpd_session *s, struct str arguments)
     }
     if (!has_room(s) || !take_arguments(s, arguments, &rcpt))
         return;
-    smtpd_restrict_recipient(s, rcpt.address, &verdict);
-    if (verdict.action == SMTPD_REJECT) {
-        smtpd_reject(s, &verdict, rcpt.address);
+    if (!smtpd_allows(s, ACCESS_RCPT, rcpt.address))
         return;
-    }
     add_recipient(s, &rcpt);
     smtpd_reply(s, "250 2.1.5 Ok");
 }
 
 void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
 {
-    struct smtpd_verdict verdict;
     struct str address, rest, shown = str_trim(arguments);
 
     if (s->settings->disable_vrfy_command) {
@@ -121,12 +116,8 @@ void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
     struct arena_mark mark = arena_mark(&s->transaction_arena);
     if (address_parse_path(shown, false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address)) {
         smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
-    } else {
-        smtpd_restrict_recipient(s, address, &verdict);
-        if (verdict.action == SMTPD_REJECT)
-            smtpd_reject(s, &verdict, address);
-        else
-            smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(shown));
+    } else if (smtpd_allows(s, ACCESS_RCPT, address)) {
+        smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(shown));
     }
     arena_reset_to(&s->transaction_arena, mark);
 }

@@ -78,17 +78,36 @@ static void add_context(struct buf *b, const struct smtpd_session *s, struct str
     buf_addf(b, " proto=%s", s->protocol);
     if (s->helo.len > 0)
         buf_addf(b, " helo=<" STR_FMT ">", STR_ARG(s->helo));
+    const struct {
+        const char *name;
+        struct str value;
+    } login[] = {{"sasl_method", s->sasl.method}, {"sasl_username", s->sasl.username}, {"sasl_sender", s->sasl.sender}};
+    for (size_t i = 0; i < sizeof(login) / sizeof(login[0]); i++)
+        if (login[i].value.len > 0) {
+            buf_addf(b, " %s=", login[i].name);
+            buf_add_printable(b, login[i].value, 0);
+        }
 }
 
-void smtpd_reject(struct smtpd_session *s, const struct smtpd_verdict *v, struct str recipient)
+void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text, struct str recipient)
 {
-    struct buf reply = BUF_INIT, context = BUF_INIT;
+    struct buf context = BUF_INIT;
+    add_context(&context, s, recipient);
+    if (s->settings->smtpd_log_decision && reason->parameter != NULL) {
+        buf_add_cstr(&context, " decision=<");
+        access_reason_add(&context, reason);
+        buf_add_char(&context, '>');
+    }
+    log_info("NOQUEUE: %s: %s from " STR_FMT ": " STR_FMT ";%s", verb, s->stage, STR_ARG(s->client_log), STR_ARG(text), buf_cstr(&context));
+    buf_release(&context);
+}
+
+void smtpd_reject(struct smtpd_session *s, const struct access_verdict *v, struct str recipient)
+{
+    struct buf reply = BUF_INIT;
     buf_addf(&reply, "%d %s %s", v->code, v->status, v->text);
     soften(s, &reply);
-    add_context(&context, s, recipient);
-    log_info("NOQUEUE: reject: %s from " STR_FMT ": %s;%s", s->stage, STR_ARG(s->client_log), buf_cstr(&reply),
-             buf_cstr(&context));
+    smtpd_log_decision(s, "reject", &v->reason, buf_str(&reply), recipient);
     smtpd_reply(s, "%s", buf_cstr(&reply));
     buf_release(&reply);
-    buf_release(&context);
 }

@@ -10,6 +10,8 @@ void smtpd_transaction_reset(struct smtpd_session *s)
 {
     smtpd_store_abort(s);
     s->transaction = (struct smtpd_transaction){.has_sender = false};
+    if (s->access != NULL)
+        access_session_end_transaction(s->access);
     arena_reset(&s->transaction_arena);
 }
 
@@ -278,7 +280,6 @@ static void command_loop(struct smtpd_session *s) CO
 
 static bool greet(struct smtpd_session *s) CO
 {
-    struct smtpd_verdict v;
     s->stage = "CONNECT";
     if (s->settings->smtpd_forbid_unauth_pipelining && !s->is_standalone && stream_is_readable_now(s->stream) &&
         stream_buffered(s->stream) > 0) {
@@ -287,13 +288,9 @@ static bool greet(struct smtpd_session *s) CO
         s->is_closing = true;
         return false;
     }
-    if (!s->settings->smtpd_delay_reject) {
-        smtpd_restrict_stage(s, "smtpd_client_restrictions", s->settings->smtpd_client_restrictions, s->client_log, &v);
-        if (v.action == SMTPD_REJECT) {
-            smtpd_reject(s, &v, STR_NULL);
-            s->is_closing = true;
-            return false;
-        }
+    if (!smtpd_allows(s, ACCESS_CONNECT, STR_NULL)) {
+        s->is_closing = true;
+        return false;
     }
     smtpd_reply(s, "220 " STR_FMT, STR_ARG(s->settings->smtpd_banner));
     return true;

@@ -8,7 +8,7 @@
 #include "lib/net/dns.h"
 #include "smtpd/smtpd.h"
 
-// ---- Fakes: every name at ok.test is ours; the message that cleanup would get is kept.
+// ---- Fakes: the message that cleanup would get is kept; decisions are made by name.
 
 static struct {
     struct buf sender, recipients, content;
@@ -51,18 +51,42 @@ void submit_abort(struct submit *s)
     mem_free(s);
     stored.aborted++;
 }
-int route_is_authorized_destination(struct route *r, struct str recipient, struct err *err)
-{
-    return str_is(address_domain(recipient), STR("ok.test"));
-}
-int route_recipient_exists(struct route *r, struct str recipient, struct arena *arena, struct str *reason_r, struct err *err)
-{
-    *reason_r = STR("User unknown in local recipient table");
-    return !str_is(address_local(recipient), STR("nobody"));
-}
 int match_list_has_addr(struct match_list *m, struct str name, const struct net_addr *addr, struct err *err)
 {
     return 0;
+}
+
+// The decisions: nobody relays, and nobody@ok.test does not exist.
+struct access_session {
+    int dummy;
+};
+struct access_session *access_session_new(struct access *a)
+{
+    return MEM_NEW(struct access_session);
+}
+void access_session_free(struct access_session *as)
+{
+    mem_free(as);
+}
+void access_session_end_transaction(struct access_session *as)
+{
+}
+void access_reason_add(struct buf *b, const struct access_reason *reason)
+{
+}
+static void refuse(struct access_verdict *v, int code, const char *status)
+{
+    *v = (struct access_verdict){.outcome = ACCESS_REFUSE, .code = code, .text = "refused"};
+    strcpy(v->status, status);
+}
+void access_decide(struct access_session *as, enum access_stage stage, const struct access_facts *facts, struct arena *arena,
+                   struct access_verdict *verdict_r)
+{
+    *verdict_r = (struct access_verdict){.outcome = ACCESS_PASS};
+    if (stage == ACCESS_RCPT && !str_is(address_domain(facts->recipient), STR("ok.test")))
+        refuse(verdict_r, 454, "4.7.1");
+    else if (stage == ACCESS_RCPT && str_is(address_local(facts->recipient), STR("nobody")))
+        refuse(verdict_r, 550, "5.1.1");
 }
 
 // ---- The session under test and its peer
@@ -76,13 +100,10 @@ static void set_up(void)
     settings = (struct settings){.myhostname = STR("mail.test"), .smtpd_banner = STR("mail.test ESMTP"), .mail_name = STR("Postfix"),
                                  .smtpd_timeout = 300, .daemon_timeout = 18000, .line_length_limit = 2048, .message_size_limit = 10000,
                                  .smtpd_recipient_limit = 5, .smtpd_recipient_overshoot_limit = 1000, .smtpd_hard_error_limit = 1000000,
-                                 .smtpd_soft_error_limit = 1000000, .smtpd_junk_command_limit = 1000000, .smtpd_delay_reject = true,
+                                 .smtpd_soft_error_limit = 1000000, .smtpd_junk_command_limit = 1000000,
                                  .smtpd_forbid_bare_newline = STR("normalize"), .smtpd_forbid_bare_newline_reject_code = 550,
                                  .smtpd_forbidden_commands = STR("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}"),
-                                 .smtpd_forbid_unauth_pipelining = true, .relay_domains_reject_code = 554,
-                                 .smtpd_relay_restrictions = STR("permit_mynetworks, defer_unauth_destination"),
-                                 .smtpd_reject_unlisted_recipient = true, .unknown_local_recipient_reject_code = 550,
-                                 .show_user_unknown_table_name = true, .syslog_name = STR("postfix"), .smtpd_relay_before_recipient_restrictions = true};
+                                 .smtpd_forbid_unauth_pipelining = true, .syslog_name = STR("postfix")};
     daemon_state = (struct smtpd){.settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL};
     context = (struct service_context){.settings = &settings};
     stored.begun = stored.finished = stored.aborted = 0;
@@ -103,6 +124,7 @@ static void session_main(void *arg)
     stream_free(s->stream);
     arena_release(&s->session_arena);
     arena_release(&s->transaction_arena);
+    access_session_free(s->access);
     mem_free(s);
 }
 

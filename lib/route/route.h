@@ -6,6 +6,7 @@
 
 #include "lib/co/co.h"
 #include "lib/conf/settings.h"
+#include "lib/net/addr.h"
 #include "lib/table/table.h"
 
 struct route;                                                               // tables and settings, one per process
@@ -31,6 +32,7 @@ int route_rewrite(struct route *r, bool is_local_context, struct str address, st
 // Is this domain ours in that class? 1/0/-1.
 int route_is_local_domain(struct route *r, struct str domain, struct err *err) CO
     MUST_CHECK; // mydestination, inet_interfaces and proxy_interfaces literals
+bool route_is_own_address(const struct route *r, const struct net_addr *addr); // inet_interfaces or proxy_interfaces
 int route_class_of_domain(struct route *r, struct str domain, enum route_class *class_r,
                           struct err *err) CO MUST_CHECK; // 0, -1
 // Does the recipient exist, by the recipient maps of its class (RFC: unknown means 550 5.1.1)? 1 yes or unknowable, 0

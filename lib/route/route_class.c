@@ -4,6 +4,14 @@
 // Suspends: in tables that do.
 #include "lib/route/route_impl.h"
 
+bool route_is_own_address(const struct route *r, const struct net_addr *addr)
+{
+    for (size_t i = 0; i < r->own_addr_count; i++)
+        if (net_addr_is_same_host(addr, &r->own_addrs[i]))
+            return true;
+    return false;
+}
+
 bool route_is_own_literal(const struct route *r, struct str domain)
 {
     struct net_addr addr;
@@ -13,12 +21,7 @@ bool route_is_own_literal(const struct route *r, struct str domain)
     domain = str_slice(domain, 1, domain.len - 1);
     if (str_starts_nocase(domain, STR("IPv6:")))
         domain = str_slice(domain, 5, domain.len);
-    if (net_addr_parse(domain, 0, &addr) < 0)
-        return false;
-    for (size_t i = 0; i < r->own_addr_count; i++)
-        if (net_addr_is_same_host(&addr, &r->own_addrs[i]))
-            return true;
-    return false;
+    return net_addr_parse(domain, 0, &addr) == 0 && route_is_own_address(r, &addr);
 }
 
 int route_is_local_domain(struct route *r, struct str domain, struct err *err)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: ISC
+// access.c: opens everything that decisions need, and the memory of one client.
+#include "lib/access/access_impl.h"
+
+static bool has_word(struct str list, struct str word)
+{
+    struct str token;
+    while (str_token(&list, ACCESS_SEPARATORS, &token))
+        if (str_is_nocase(token, word))
+            return true;
+    return false;
+}
+
+// Classes may name each other, so all of them exist before the first is compiled.
+static int compile_classes(struct access *a, struct err *err)
+{
+    struct str name, rest = a->settings->smtpd_restriction_classes;
+    while (str_token(&rest, ACCESS_SEPARATORS, &name))
+        if (map_get(&a->classes, name) == NULL)
+            map_set(&a->classes, name, ARENA_NEW(&a->arena, struct access_list));
+    rest = a->settings->smtpd_restriction_classes;
+    while (str_token(&rest, ACCESS_SEPARATORS, &name)) {
+        struct buf value = BUF_INIT;
+        const char *parameter = arena_cstr(&a->arena, name);
+        struct access_source source = {.list = LIST_RECIPIENT, .parameter = parameter, .may_open = true};
+        int rc = conf_get_str(a->conf, parameter, "", &value, err);
+        if (rc == 0 && str_trim(buf_str(&value)).len == 0)
+            rc = err_set(err, ERR_PERMANENT, "restriction class `%s' needs a definition", parameter);
+        if (rc == 0)
+            access_compile(a, &source, arena_str(&a->arena, buf_str(&value)), &a->arena, map_get(&a->classes, name));
+        buf_release(&value);
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void compile_lists(struct access *a)
+{
+    const struct settings *set = a->settings;
+    const struct {
+        const char *parameter;
+        struct str text;
+    } lists[LIST_COUNT] = {
+        [LIST_CLIENT] = {"smtpd_client_restrictions", set->smtpd_client_restrictions},
+        [LIST_HELO] = {"smtpd_helo_restrictions", set->smtpd_helo_restrictions},
+        [LIST_SENDER] = {"smtpd_sender_restrictions", set->smtpd_sender_restrictions},
+        [LIST_RELAY] = {"smtpd_relay_restrictions", set->smtpd_relay_restrictions},
+        [LIST_RECIPIENT] = {"smtpd_recipient_restrictions", set->smtpd_recipient_restrictions},
+        [LIST_DATA] = {"smtpd_data_restrictions", set->smtpd_data_restrictions},
+        [LIST_END_OF_DATA] = {"smtpd_end_of_data_restrictions", set->smtpd_end_of_data_restrictions},
+        [LIST_ETRN] = {"smtpd_etrn_restrictions", set->smtpd_etrn_restrictions},
+    };
+    for (int i = 0; i < LIST_COUNT; i++) {
+        struct access_source source = {.list = (enum access_list_id)i, .parameter = lists[i].parameter, .may_open = true};
+        access_compile(a, &source, lists[i].text, &a->arena, &a->lists[i]);
+    }
+}
+
+struct access *access_open(const struct conf *conf, const struct settings *settings, struct route *route, struct err *err)
+{
+    struct access *a = MEM_NEW(struct access);
+    a->conf = conf;
+    a->settings = settings;
+    a->route = route;
+    a->classes = MAP_INIT_NOCASE;
+    a->parents_bare = has_word(settings->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
+    if (compile_classes(a, err) == 0) {
+        compile_lists(a);
+        if (access_check_lists(a, err) == 0)
+            return a;
+    }
+    access_close(a);
+    return NULL;
+}
+
+void access_close(struct access *a)
+{
+    struct map_iter it = MAP_ITER_INIT;
+    struct map_entry *entry;
+    if (a == NULL)
+        return;
+    while ((entry = map_next(&a->tables, &it)) != NULL)
+        table_close(entry->value);
+    map_release(&a->tables);
+    map_release(&a->classes);
+    arena_release(&a->arena);
+    mem_free(a);
+}
+
+// ---- Sessions
+
+struct access_session *access_session_new(struct access *a)
+{
+    struct access_session *as = MEM_NEW(struct access_session);
+    as->access = a;
+    return as;
+}
+
+void access_session_free(struct access_session *as)
+{
+    if (as == NULL)
+        return;
+    arena_release(&as->arena);
+    mem_free(as);
+}
+
+void access_session_end_transaction(struct access_session *as)
+{
+    as->is_dropping = false;
+    as->carried[2] = as->carried[1];
+}
+
+void access_session_trace(struct access_session *as, struct access_trace *trace)
+{
+    as->trace = trace;
+}

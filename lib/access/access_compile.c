@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: ISC
+// access_compile.c: the words of a restriction list as rules, with their tables opened.
+#include "lib/access/access_impl.h"
+
+const struct access_keyword *access_keyword_find(struct str word)
+{
+    for (const struct access_keyword *k = access_keywords; k->name != NULL; k++)
+        if (str_is_nocase(word, str_from(k->name)))
+            return k;
+    return NULL;
+}
+
+// A bare table is looked up as the list's own subject.
+static const struct access_keyword *bare_table_keyword(enum access_list_id list)
+{
+    static const char *const names[LIST_COUNT] = {
+        [LIST_CLIENT] = "check_client_access", [LIST_HELO] = "check_helo_access", [LIST_SENDER] = "check_sender_access",
+        [LIST_RELAY] = "check_recipient_access", [LIST_RECIPIENT] = "check_recipient_access", [LIST_ETRN] = "check_etrn_access"};
+    return names[list] != NULL ? access_keyword_find(str_from(names[list])) : NULL;
+}
+
+static struct table *find_table(struct access *a, struct str type_name, bool may_open)
+{
+    struct table *t = map_get(&a->tables, type_name);
+    if (t == NULL && may_open) {
+        t = table_open(type_name, 0);
+        map_set(&a->tables, type_name, t);
+    }
+    return t;
+}
+
+// "{ type:name, option=value }" is "type:name"; the options stay in the argument as written.
+static struct str table_of(struct str argument)
+{
+    struct str inside = argument, name;
+    if (argument.len < 2 || argument.ptr[0] != '{')
+        return argument;
+    inside = str_trim(str_slice(argument, 1, argument.len - 1));
+    return str_token_braced(&inside, ACCESS_SEPARATORS, &name) ? name : argument;
+}
+
+static void take_argument(struct access *a, const struct access_source *source, struct str *rest, struct access_rule *r)
+{
+    if (r->keyword->argument == ARGUMENT_NONE || !str_token_braced(rest, ACCESS_SEPARATORS, &r->argument))
+        return;
+    if (r->keyword->argument == ARGUMENT_TABLE)
+        r->table = find_table(a, table_of(r->argument), source->may_open);
+}
+
+static bool ends_list(const struct access_rule *r)
+{
+    return str_is_nocase(r->word, STR("permit")) || str_is_nocase(r->word, STR("reject")) || str_is_nocase(r->word, STR("defer"));
+}
+
+static void warn_of_rest(const struct access_source *source, const struct access_rule *r, struct str rest)
+{
+    struct str word;
+    if (source->may_open && ends_list(r) && !r->only_warns && str_token_braced(&rest, ACCESS_SEPARATORS, &word))
+        log_warn("%s: restriction `" STR_FMT "' after `" STR_FMT "' is ignored", source->parameter, STR_ARG(word), STR_ARG(r->word));
+}
+
+static void compile_word(struct access *a, const struct access_source *source, struct str *rest, struct access_rule *r)
+{
+    r->class = map_get(&a->classes, r->word);
+    r->keyword = r->class == NULL ? access_keyword_find(r->word) : NULL;
+    if (r->class == NULL && r->keyword == NULL && str_find(r->word, ':') >= 0) {
+        r->keyword = bare_table_keyword(source->list);
+        if (r->keyword != NULL) {
+            r->argument = r->word;
+            r->word = str_from(r->keyword->name);
+            r->table = find_table(a, table_of(r->argument), source->may_open);
+        }
+    } else if (r->keyword != NULL) {
+        take_argument(a, source, rest, r);
+    }
+}
+
+static size_t count_words(struct str text)
+{
+    struct str word;
+    size_t count = 0;
+    while (str_token_braced(&text, ACCESS_SEPARATORS, &word))
+        count++;
+    return count;
+}
+
+void access_compile(struct access *a, const struct access_source *source, struct str text, struct arena *arena, struct access_list *list_r)
+{
+    struct str word, rest = text;
+    bool only_warns = false;
+    *list_r = (struct access_list){.parameter = source->parameter};
+    list_r->rules = ARENA_ARRAY(arena, struct access_rule, count_words(text));
+    while (str_token_braced(&rest, ACCESS_SEPARATORS, &word)) {
+        if (str_is_nocase(word, STR("warn_if_reject"))) {
+            only_warns = true;
+            continue;
+        }
+        struct access_rule *r = &list_r->rules[list_r->count];
+        *r = (struct access_rule){.word = word, .position = (unsigned)++list_r->count, .only_warns = only_warns};
+        compile_word(a, source, &rest, r);
+        warn_of_rest(source, r, rest);
+        only_warns = false;
+    }
+}
+
+// ---- Is there a restriction that stops relaying?
+
+static bool stops_relaying(const struct access_list *list, unsigned depth)
+{
+    static const char *const names[] = {"reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination",
+                                        "check_relay_domains"};
+    for (size_t i = 0; i < list->count; i++) {
+        const struct access_rule *r = &list->rules[i];
+        for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+            if (r->class == NULL && str_is_nocase(r->word, str_from(names[k])))
+                return true;
+        if (r->class != NULL && depth < ACCESS_DEPTH_MAX && stops_relaying(r->class, depth + 1))
+            return true;
+    }
+    return false;
+}
+
+int access_check_lists(struct access *a, struct err *err)
+{
+    if (stops_relaying(&a->lists[LIST_RELAY], 0) || stops_relaying(&a->lists[LIST_RECIPIENT], 0))
+        return 0;
+    return err_set(err, ERR_PERMANENT,
+                   "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
+                   "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit");
+}

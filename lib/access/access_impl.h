@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: ISC
+// access_impl.h: compiled restriction lists, and one walk over them. Private to lib/access.
+#ifndef DROMOS_ACCESS_ACCESS_IMPL_H
+#define DROMOS_ACCESS_ACCESS_IMPL_H
+
+#include "lib/access/access.h"
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+
+#define ACCESS_SEPARATORS ", \t\r\n"
+#define ACCESS_DEPTH_MAX  100 // restriction classes and lists from tables inside each other
+
+// ---- Lists, compiled
+
+enum access_list_id {
+    LIST_CLIENT,
+    LIST_HELO,
+    LIST_SENDER,
+    LIST_RELAY,
+    LIST_RECIPIENT,
+    LIST_DATA,
+    LIST_END_OF_DATA,
+    LIST_ETRN,
+    LIST_COUNT,
+};
+
+// What a restriction says: go on with the next, this list is done, or the command is refused.
+enum access_word { ACCESS_NEXT, ACCESS_PERMIT, ACCESS_DENY };
+enum access_argument { ARGUMENT_NONE, ARGUMENT_TABLE, ARGUMENT_DOMAIN, ARGUMENT_SERVICE, ARGUMENT_SECONDS };
+
+struct access_walk;
+struct access_rule;
+struct access_keyword {
+    const char *name;
+    enum access_argument argument;
+    int detail;     // of the judge's own, to serve several keywords
+    bool identifies; // its permission rests on who the client is or where the mail goes: the net under the lists lets it pass
+    enum access_word (*judge)(struct access_walk *w, const struct access_rule *r); // may suspend
+};
+struct access_rule {
+    const struct access_keyword *keyword; // NULL: a restriction class, or a word that is none
+    const struct access_list *class;
+    struct str word, argument; // as written
+    struct table *table;       // of ARGUMENT_TABLE; NULL: a list from a table names one that was not open before the jail
+    struct access_list_filter *filter; // of ARGUMENT_DOMAIN with "=address"
+    struct str domain;                 // of ARGUMENT_DOMAIN, without the filter
+    int64_t number;                    // of ARGUMENT_SECONDS
+    unsigned position;
+    bool only_warns; // warn_if_reject stands before it
+};
+struct access_list {
+    const char *parameter;
+    struct access_rule *rules;
+    size_t count;
+};
+struct access {
+    const struct conf *conf;
+    const struct settings *settings;
+    struct route *route;
+    struct arena arena;
+    struct access_list lists[LIST_COUNT];
+    struct map classes; // name -> struct access_list
+    struct map tables;  // "type:name" -> struct table
+    bool parents_bare;  // parent_domain_matches_subdomains has smtpd_access_maps
+};
+
+// The words of `text` as rules in `arena`. A list from a table (parameter NULL) opens nothing. 0, or -1: the text cannot be
+// a list.
+struct access_source {
+    enum access_list_id list;
+    const char *parameter;
+    bool may_open; // tables
+};
+void access_compile(struct access *a, const struct access_source *source, struct str text, struct arena *arena, struct access_list *list_r);
+const struct access_keyword *access_keyword_find(struct str word); // NULL: no restriction of that name
+extern const struct access_keyword access_keywords[];              // ends with a NULL name
+int access_check_lists(struct access *a, struct err *err);         // does any restriction stop relaying?
+
+// ---- A walk: one decision
+
+struct access_deferred {
+    bool is_set;
+    int code;
+    char status[12];
+    struct str text;
+    struct access_reason reason;
+};
+struct access_session {
+    struct access *access;
+    struct arena arena;
+    struct access_deferred carried[3]; // defer_if_permit after the client, HELO and sender lists
+    bool is_dropping;                  // DISCARD was said in this transaction
+    struct access_trace *trace;        // may be NULL
+};
+// Whose reply it is: "<name>: CLASS rejected: ...".
+struct access_subject {
+    struct str name;
+    const char *class; // "Client host", "Sender address" …
+};
+struct access_walk {
+    struct access *access;
+    struct access_session *session;
+    const struct access_facts *facts;
+    struct arena *arena;
+    struct access_verdict *verdict;
+    enum access_stage stage;
+    enum access_list_id list;      // being walked
+    struct access_subject subject; // of the list
+    const char *parameter;
+    unsigned depth;
+    const struct access_rule *rule; // being judged
+    unsigned position;              // of the restriction in the list at depth 0
+    struct str table, key;          // of the entry that the rule found
+    bool only_warns;
+    bool has_identified; // a rule that identifies permitted the mail
+    struct access_deferred if_permit, if_reject;
+};
+
+// Refusals. `code` comes from parameters and tables; the status takes its first digit. Each returns what the walk does next.
+struct access_reply {
+    int64_t code;
+    const char *status;
+};
+#define REPLY(code, status) ((struct access_reply){(code), (status)})
+struct access_subject access_subject_client(const struct access_walk *w);
+struct access_subject access_subject_helo(const struct access_walk *w);
+struct access_subject access_subject_sender(const struct access_walk *w);
+struct access_subject access_subject_recipient(const struct access_walk *w);
+enum access_word access_refuse(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); // "<name>: CLASS rejected: text"
+enum access_word access_refuse_plain(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, struct str text);
+enum access_word access_refuse_config(struct access_walk *w); // 451 4.3.5 Server configuration error; log what is wrong first
+enum access_word access_refuse_lookup(struct access_walk *w, struct str key); // 451 4.3.0 <key>: Temporary lookup failure
+enum access_word access_defer_if_permit(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+enum access_word access_defer_if_reject(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+enum access_word access_apply_deferred(struct access_walk *w, const struct access_deferred *d); // the remembered refusal is the verdict
+struct access_effect *access_add_effect(struct access_walk *w, enum access_effect_kind kind, const char *verb);
+struct access_reason access_reason_now(const struct access_walk *w);
+enum access_word access_walk_list(struct access_walk *w, const struct access_list *list) CO;
+
+// ---- The judges, by file
+enum { DESTINATION_PERMIT, DESTINATION_REJECT, DESTINATION_DEFER }; // details of judge_destination
+enum access_word judge_generic(struct access_walk *w, const struct access_rule *r);      // access_generic.c
+enum access_word judge_identity(struct access_walk *w, const struct access_rule *r);     // access_generic.c
+enum access_word judge_destination(struct access_walk *w, const struct access_rule *r) CO;  // access_destination.c
+enum access_word judge_unlisted(struct access_walk *w, const struct access_rule *r) CO;     // access_destination.c
+
+#endif
