@@ -64,6 +64,7 @@ struct access *access_open(const struct conf *conf, const struct settings *setti
     a->settings = settings;
     a->route = route;
     a->classes = MAP_INIT_NOCASE;
+    a->policies = policy_pool_new(settings);
     a->parents_bare = has_word(settings->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
     if (compile_classes(a, err) == 0) {
         compile_lists(a);
@@ -84,6 +85,7 @@ void access_close(struct access *a)
         table_close(entry->value);
     map_release(&a->tables);
     map_release(&a->classes);
+    policy_pool_free(a->policies);
     arena_release(&a->arena);
     mem_free(a);
 }

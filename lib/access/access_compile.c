@@ -39,12 +39,24 @@ static struct str table_of(struct str argument)
     return str_token_braced(&inside, ACCESS_SEPARATORS, &name) ? name : argument;
 }
 
+// Policy servers need nothing from outside the jail but a port's name.
+static struct policy_server *find_policy_server(struct access *a, struct str argument)
+{
+    struct err err = ERR_INIT;
+    struct policy_server *server = policy_server_open(a->policies, argument, &err);
+    if (server == NULL)
+        log_warn("%s", err.text);
+    return server;
+}
+
 static void take_argument(struct access *a, const struct access_source *source, struct str *rest, struct access_rule *r)
 {
     if (r->keyword->argument == ARGUMENT_NONE || !str_token_braced(rest, ACCESS_SEPARATORS, &r->argument))
         return;
     if (r->keyword->argument == ARGUMENT_TABLE)
         r->table = find_table(a, table_of(r->argument), source->may_open);
+    if (r->keyword->argument == ARGUMENT_SERVICE)
+        r->server = find_policy_server(a, r->argument);
 }
 
 static bool ends_list(const struct access_rule *r)

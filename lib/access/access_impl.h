@@ -4,6 +4,7 @@
 #define DROMOS_ACCESS_ACCESS_IMPL_H
 
 #include "lib/access/access.h"
+#include "lib/access/policy_client.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 
@@ -42,6 +43,7 @@ struct access_rule {
     const struct access_list *class;
     struct str word, argument; // as written
     struct table *table;       // of ARGUMENT_TABLE; NULL: a list from a table names one that was not open before the jail
+    struct policy_server *server;      // of ARGUMENT_SERVICE; NULL: it cannot be used, which was logged
     struct access_list_filter *filter; // of ARGUMENT_DOMAIN with "=address"
     struct str domain;                 // of ARGUMENT_DOMAIN, without the filter
     int64_t number;                    // of ARGUMENT_SECONDS
@@ -61,6 +63,7 @@ struct access {
     struct access_list lists[LIST_COUNT];
     struct map classes; // name -> struct access_list
     struct map tables;  // "type:name" -> struct table
+    struct policy_pool *policies;
     bool parents_bare;  // parent_domain_matches_subdomains has smtpd_access_maps
 };
 
@@ -139,6 +142,9 @@ enum access_word access_apply_deferred(struct access_walk *w, const struct acces
 struct access_effect *access_add_effect(struct access_walk *w, enum access_effect_kind kind, const char *verb);
 struct access_reason access_reason_now(const struct access_walk *w);
 enum access_word access_walk_list(struct access_walk *w, const struct access_list *list) CO;
+
+// The action of the policy server that check_policy_service names, or its default one (access_policy.c). 1, 0; -1: cancelled.
+int access_ask_policy(struct access_walk *w, const struct access_rule *r, struct buf *action_r, struct err *err) CO MUST_CHECK;
 
 // ---- The judges, by file
 enum { DESTINATION_PERMIT, DESTINATION_REJECT, DESTINATION_DEFER }; // details of judge_destination

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // policy_codec.c: questions and answers of the policy delegation protocol.
 //
-// Trust: values come from clients, answers from the server: a control character gets into neither.
+// Trust: values come from clients, answers from the server: no control character passes.
 #include <ctype.h>
 
 #include "lib/access/policy_impl.h"
@@ -25,14 +25,14 @@ void policy_request_add(struct buf *out, const struct policy_server *s, const st
     buf_add_char(out, '\n');
 }
 
-static bool is_clean(struct str text)
+// An action ends up in replies, headers and logs: what is no text becomes blanks.
+static void add_action(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.len; i++)
-        if (iscntrl((unsigned char)text.ptr[i]) && text.ptr[i] != '\t')
-            return false;
-    return true;
+        buf_add_char(out, iscntrl((unsigned char)text.ptr[i]) ? ' ' : text.ptr[i]);
 }
 
+// Of equal names the first counts, and unknown names are left to later versions of the protocol, as everywhere.
 int policy_reply_add_line(struct policy_reply *r, struct raw line, struct err *err)
 {
     struct str value = raw_unchecked(line), name;
@@ -41,15 +41,13 @@ int policy_reply_add_line(struct policy_reply *r, struct raw line, struct err *e
         return r->has_action ? 1 : err_set(err, ERR_PROTOCOL, "the reply has no action");
     if (++r->lines > POLICY_LINES_MAX)
         return err_set(err, ERR_PROTOCOL, "the reply has more than %d lines", POLICY_LINES_MAX);
-    if (!is_clean(value))
-        return err_set(err, ERR_PROTOCOL, "control characters in the reply");
+    if (!str_is_utf8(value) || memchr(value.ptr, 0, value.len) != NULL)
+        return err_set(err, ERR_PROTOCOL, "the reply is not UTF-8 text");
     if (!str_cut(&value, '=', &name))
         return err_set(err, ERR_PROTOCOL, "a line of the reply is not name=value: \"" STR_FMT "\"", STR_ARG(str_slice(name, 0, 100)));
-    if (!str_is(name, STR("action")))
-        return 0; // for a later version of the protocol
-    if (r->has_action)
-        return err_set(err, ERR_PROTOCOL, "the reply has two actions");
+    if (!str_is(name, STR("action")) || r->has_action)
+        return 0;
     r->has_action = true;
-    buf_add_str(r->action, str_trim(value));
+    add_action(r->action, str_trim(value));
     return 0;
 }

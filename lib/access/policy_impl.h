@@ -14,7 +14,7 @@ struct policy_pool {
 
 struct policy_server {
     const struct settings *settings;
-    char *name;          // "inet:host:port"
+    char *name;          // "inet:host:port", or the path
     struct str host;     // len 0: `addr` is all there is to know; else looked up for each connection
     uint16_t port;
     struct net_addr addr;
@@ -41,7 +41,7 @@ void policy_connections_free(struct policy_server *s);
 
 // ---- Text of the protocol (policy_codec.c): pure.
 #define POLICY_LINE_MAX  (64 * 1024) // an action may prepend a header
-#define POLICY_LINES_MAX 100
+#define POLICY_LINES_MAX 1000
 void policy_request_add(struct buf *out, const struct policy_server *s, const struct policy_question *question);
 struct policy_reply {
     struct buf *action;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: ISC
 // policy_pool.c: the servers of a process, and the connections to them that wait for the next question.
 //
-// Suspends: opening a connection. Limits: KEPT_MAX kept connections to a server.
+// Suspends: opening a connection. Limits: SERVERS_MAX servers, KEPT_MAX kept connections to each.
 #include "lib/access/policy_impl.h"
 #include "lib/net/dns.h"
 
-#define KEPT_MAX 100
+#define KEPT_MAX    100
+#define SERVERS_MAX 1000 // tables and servers may name further ones
 
 // ---- Servers
 
@@ -37,6 +38,10 @@ struct policy_server *policy_server_open(struct policy_pool *p, struct str text,
 
     if (s != NULL)
         return s;
+    if (p->servers.count >= SERVERS_MAX) {
+        err_set(err, ERR_TEMPORARY, "policy service: more than %d different ones are named", SERVERS_MAX);
+        return NULL;
+    }
     s = policy_server_parse(p->settings, text, err);
     if (s != NULL)
         map_set(&p->servers, text, s);

@@ -49,10 +49,12 @@ static int parse_endpoint(struct policy_server *s, struct str endpoint, struct e
 {
     struct str where = endpoint, scheme;
 
-    s->name = mem_dup_str(endpoint);
-    if (!str_cut(&where, ':', &scheme) || where.len == 0)
+    bool has_scheme = str_cut(&where, ':', &scheme) && where.len > 0;
+    bool is_unix = has_scheme && (str_is(scheme, STR("unix")) || str_is(scheme, STR("local")));
+    s->name = mem_dup_str(is_unix ? where : endpoint);
+    if (!has_scheme)
         return err_set(err, ERR_PERMANENT, "policy service: need inet:host:port or unix:path instead of \"%s\"", s->name);
-    if (str_is(scheme, STR("unix")) || str_is(scheme, STR("local")))
+    if (is_unix)
         return net_addr_unix(where, &s->addr, err);
     return parse_inet(s, str_is(scheme, STR("inet")) ? where : endpoint, err);
 }
