@@ -16,7 +16,7 @@ RANKS = [
     ["lib/conf", "lib/mail"],
     ["lib/ipc"],
     ["lib/table"],
-    ["lib/route", "lib/sasl", "lib/milter"],
+    ["lib/route", "lib/sasl", "lib/milter", "lib/tlspolicy"],
     ["lib/agent", "lib/access"],
 ]
 TOP = len(RANKS)
