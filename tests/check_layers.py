@@ -32,6 +32,7 @@ HOMES = {
     r"lmdb\.h": ["lib/table"],
     r"pcre2": ["lib/table"],
     r"libpq-fe\.h|mysql\.h|sqlite3\.h|ldap\.h|hiredis/|cdb\.h": ["lib/table"],
+    r"openssl/(?!evp\.h|crypto\.h|opensslv\.h)": ["lib/net"],
     r"seccomp\.h": ["lib/sys"],
     r"linux/|sys/(epoll|eventfd|signalfd|timerfd|inotify|prctl|capability)\.h": ["lib/sys", "lib/co"],
 }

@@ -10,13 +10,15 @@
 #include <unistd.h>
 
 #include "lib/base/mem.h"
-#include "lib/net/stream.h"
+#include "lib/net/stream_internal.h"
+#include "lib/net/tls_internal.h"
 
 #define READ_SIZE_DEFAULT 4096
 #define READ_SIZE_MAX     (64 * 1024)
 
 struct stream {
     struct co_fd *fd;
+    struct tls *tls; // NULL: in the clear
     int64_t deadline;
     unsigned char *data; // read buffer, NULL while idle
     size_t cap;
@@ -44,6 +46,7 @@ void stream_free(struct stream *s)
     if (s == NULL)
         return;
     int fd = co_fd_number(s->fd);
+    tls_free(s->tls);
     co_fd_free(s->fd);
     close(fd);
     mem_free(s->data);
@@ -61,7 +64,31 @@ void stream_set_deadline(struct stream *s, int64_t deadline)
     s->deadline = deadline;
 }
 
-static int stream_fail(struct stream *s, const char *what, struct err *err)
+struct co_fd *stream_co_fd(struct stream *s)
+{
+    return s->fd;
+}
+
+int64_t stream_deadline(const struct stream *s)
+{
+    return s->deadline;
+}
+
+struct tls *stream_tls(const struct stream *s)
+{
+    return s->tls;
+}
+
+void stream_set_tls(struct stream *s, struct tls *t)
+{
+    if (s->tls != NULL)
+        bug("a stream starts TLS twice");
+    stream_discard_input(s);
+    buf_clear(&s->output);
+    s->tls = t;
+}
+
+int stream_fail(struct stream *s, const char *what, struct err *err)
 {
     int error = errno;
 
@@ -70,7 +97,8 @@ static int stream_fail(struct stream *s, const char *what, struct err *err)
         s->failure.kind = ERR_TIMEOUT;
     else if (error == ECANCELED)
         s->failure.kind = ERR_CANCELLED;
-    else if (error == ECONNRESET || error == EPIPE || error == ENOTCONN || error == ESHUTDOWN)
+    else if (error == ECONNRESET || error == EPIPE || error == ENOTCONN || error == ESHUTDOWN ||
+             error == EPROTO)
         s->failure.kind = ERR_PROTOCOL;
     s->has_failed = true;
     if (err != NULL)
@@ -117,7 +145,8 @@ static int fill(struct stream *s, size_t wanted, struct err *err) CO
     size_t room = s->cap - s->end;
     if (room > READ_SIZE_MAX)
         room = READ_SIZE_MAX;
-    ssize_t n = co_read(s->fd, s->data + s->end, room, s->deadline);
+    ssize_t n = s->tls != NULL ? tls_read(s->tls, s->data + s->end, room, s->deadline)
+                               : co_read(s->fd, s->data + s->end, room, s->deadline);
     if (n < 0)
         return stream_fail(s, "read", err);
     if (n == 0) {
@@ -125,7 +154,7 @@ static int fill(struct stream *s, size_t wanted, struct err *err) CO
         return 0;
     }
     s->end += (size_t)n;
-    if ((size_t)n < room)
+    if ((size_t)n < room && s->tls == NULL)
         co_fd_short_read(s->fd);
     return 1;
 }
@@ -206,6 +235,8 @@ void stream_discard_input(struct stream *s)
 static bool kernel_has_input(struct stream *s)
 {
     char byte;
+    if (s->tls != NULL)
+        return tls_has_input(s->tls);
     ssize_t n = recv(stream_fd(s), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
     if (n >= 0)
@@ -226,7 +257,7 @@ bool stream_is_alive(struct stream *s)
 {
     if (s->end > s->start || s->is_eof || s->has_failed)
         return false;
-    return !co_fd_may_read(s->fd) || !kernel_has_input(s);
+    return (s->tls == NULL && !co_fd_may_read(s->fd)) || !kernel_has_input(s);
 }
 
 void stream_write(struct stream *s, const void *data, size_t len)
@@ -264,7 +295,9 @@ int stream_flush(struct stream *s, struct err *err)
         return stream_failed_before(s, err);
     if (s->output.len == 0)
         return 0;
-    if (co_write_all(s->fd, s->output.ptr, s->output.len, s->deadline) < 0)
+    int64_t rc = s->tls != NULL ? tls_write_all(s->tls, s->output.ptr, s->output.len, s->deadline)
+                                : co_write_all(s->fd, s->output.ptr, s->output.len, s->deadline);
+    if (rc < 0)
         return stream_fail(s, "write", err);
     buf_clear(&s->output);
     return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// stream.h: a buffered, deadline-bound byte stream over a descriptor; TLS will be a property of it, unseen by protocol code.
+// stream.h: a buffered, deadline-bound byte stream over a descriptor; TLS is a property of it (tls.h), unseen by protocol code.
 //
 // Every call that may wait takes its deadline from stream_set_deadline. Errors: -1 with struct err of kind PROTOCOL
 // (closed, reset), TIMEOUT, CANCELLED or TEMPORARY; once failed, a stream stays failed.

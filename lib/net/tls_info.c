@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: ISC
+// tls_info.c: what a finished handshake was: for log lines, the Received: header and access decisions.
+// Trust: names come from the peer's certificate: checked and bounded by tls_name_of.
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+
+#include "lib/base/mem.h"
+#include "lib/net/tls_internal.h"
+
+static void copy(char *to, size_t size, const char *from)
+{
+    if (from != NULL)
+        snprintf(to, size, "%s", from);
+}
+
+static void fill_exchange(struct tls_info *info, SSL *ssl)
+{
+    EVP_PKEY *key = NULL;
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    int kind = cipher == NULL ? NID_undef : SSL_CIPHER_get_kx_nid(cipher);
+    bool is_older_resumed = info->is_resumed && SSL_version(ssl) < TLS1_3_VERSION;
+    if (is_older_resumed || !SSL_get_peer_tmp_key(ssl, &key) || key == NULL)
+        return;
+    char group[32] = "";
+    size_t length;
+    int type = EVP_PKEY_get_base_id(key);
+    if (type == EVP_PKEY_EC) {
+        copy(info->exchange, sizeof info->exchange, "ECDHE");
+        if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length)) {
+            const char *nist = EC_curve_nid2nist(OBJ_sn2nid(group));
+            copy(info->exchange_group, sizeof info->exchange_group, nist != NULL ? nist : group);
+        }
+    } else if (type == EVP_PKEY_DH) {
+        copy(info->exchange, sizeof info->exchange, kind == NID_kx_ecdhe ? "ECDHE" : "DHE");
+        info->exchange_bits = EVP_PKEY_get_bits(key);
+    } else {
+        copy(info->exchange, sizeof info->exchange, OBJ_nid2sn(type));
+    }
+    EVP_PKEY_free(key);
+}
+
+static void fill_signature(struct tls_signature *s, EVP_PKEY *key, int type, int digest)
+{
+    char group[32] = "";
+    size_t length;
+    if (key == NULL || type == NID_undef)
+        return;
+    switch (type) {
+    case EVP_PKEY_RSA:
+        copy(s->name, sizeof s->name, "RSA");
+        break;
+    case EVP_PKEY_RSA_PSS:
+        copy(s->name, sizeof s->name, "RSA-PSS");
+        break;
+    case EVP_PKEY_EC:
+        copy(s->name, sizeof s->name, "ECDSA");
+        break;
+    default:
+        copy(s->name, sizeof s->name, OBJ_nid2sn(type));
+        return;
+    }
+    if (type == EVP_PKEY_EC && EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length)) {
+        const char *nist = EC_curve_nid2nist(OBJ_sn2nid(group));
+        copy(s->group, sizeof s->group, nist != NULL ? nist : group);
+    } else {
+        s->bits = EVP_PKEY_get_bits(key);
+    }
+    if (digest != NID_undef)
+        copy(s->digest, sizeof s->digest, OBJ_nid2sn(digest));
+}
+
+static void fill_signatures(struct tls_info *info, SSL *ssl, bool is_server)
+{
+    struct tls_signature *ours = is_server ? &info->server : &info->client, *theirs = is_server ? &info->client : &info->server;
+    int type = NID_undef, digest = NID_undef;
+    X509 *peer = SSL_get0_peer_certificate(ssl);
+    if (info->is_resumed)
+        return;
+    if (SSL_get_signature_type_nid(ssl, &type)) {
+        (void)SSL_get_signature_nid(ssl, &digest);
+        fill_signature(ours, SSL_get_certificate(ssl) ? X509_get0_pubkey(SSL_get_certificate(ssl)) : NULL, type, digest);
+    }
+    type = digest = NID_undef;
+    if (peer != NULL && SSL_get_peer_signature_type_nid(ssl, &type)) {
+        (void)SSL_get_peer_signature_nid(ssl, &digest);
+        fill_signature(theirs, X509_get0_pubkey(peer), type, digest);
+    }
+}
+
+static void fill_peer(struct tls *t, struct tls_info *info)
+{
+    X509 *peer = SSL_get0_peer_certificate(t->ssl);
+    unsigned char *der = NULL;
+    if (peer == NULL)
+        return;
+    info->has_certificate = true;
+    tls_name_of(X509_get_subject_name(peer), info->subject);
+    tls_name_of(X509_get_issuer_name(peer), info->issuer);
+    int size = i2d_X509(peer, &der);
+    if (size > 0)
+        tls_fingerprint(der, (size_t)size, t->fingerprint_md, info->fingerprint, sizeof info->fingerprint);
+    OPENSSL_free(der);
+    der = NULL;
+    size = X509_get0_pubkey(peer) != NULL ? i2d_PUBKEY(X509_get0_pubkey(peer), &der) : 0;
+    if (size > 0)
+        tls_fingerprint(der, (size_t)size, t->fingerprint_md, info->key_fingerprint, sizeof info->key_fingerprint);
+    OPENSSL_free(der);
+    long result = SSL_get_verify_result(t->ssl);
+    info->is_trusted = result == X509_V_OK;
+    if (!info->is_trusted)
+        copy(info->trouble, sizeof info->trouble, X509_verify_cert_error_string(result));
+}
+
+void tls_info_fill(struct tls *t)
+{
+    struct tls_info *info = t->info = MEM_NEW(struct tls_info);
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+    int bits = 0;
+    info->is_resumed = SSL_session_reused(t->ssl) == 1;
+    copy(info->protocol, sizeof info->protocol, SSL_get_version(t->ssl));
+    copy(info->cipher, sizeof info->cipher, cipher != NULL ? SSL_CIPHER_get_name(cipher) : "");
+    info->bits_used = cipher != NULL ? SSL_CIPHER_get_bits(cipher, &bits) : 0;
+    info->bits_algorithm = bits;
+    const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+    if (name != NULL && strlen(name) <= TLS_NAME_MAX && str_is_printable(str_from(name)))
+        copy(info->server_name, sizeof info->server_name, name);
+    fill_exchange(info, t->ssl);
+    fill_signatures(info, t->ssl, t->is_server);
+    fill_peer(t, info);
+    ERR_clear_error();
+}
+
+static void add_signature(struct buf *line, const char *side, const struct tls_signature *s)
+{
+    if (s->name[0] == '\0')
+        return;
+    buf_addf(line, " %s-signature %s", side, s->name);
+    if (s->group[0])
+        buf_addf(line, " (%s)", s->group);
+    else if (s->bits > 0)
+        buf_addf(line, " (%d bits)", s->bits);
+    if (s->digest[0])
+        buf_addf(line, " %s-digest %s", side, s->digest);
+}
+
+void tls_info_add_summary(const struct tls_info *info, struct buf *line)
+{
+    buf_addf(line, "%s with cipher %s (%d/%d bits)", info->protocol, info->cipher, info->bits_used, info->bits_algorithm);
+    if (info->exchange[0])
+        buf_addf(line, " key-exchange %s", info->exchange);
+    if (info->exchange_group[0])
+        buf_addf(line, " (%s)", info->exchange_group);
+    else if (info->exchange[0] && info->exchange_bits > 0)
+        buf_addf(line, " (%d bits)", info->exchange_bits);
+    add_signature(line, "server", &info->server);
+    add_signature(line, "client", &info->client);
+}
