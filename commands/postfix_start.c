@@ -10,6 +10,7 @@
 
 #include "commands/postfix.h"
 #include "lib/base/log.h"
+#include "lib/conf/lint.h"
 
 enum { STOP_SECONDS = 6, POLLS_A_SECOND = 50 };
 
@@ -39,6 +40,17 @@ static const char *program(struct control *c, struct str dir, const char *name)
 
 // ---- Start
 
+static void mention_old_defaults(struct control *c)
+{
+    struct lint l = {.arena = ARENA_INIT, .conf = c->conf};
+    lint_old_defaults(&l);
+    if (l.count > 0)
+        log_info("Postfix is running with backwards-compatible default settings");
+    for (size_t i = 0; i < l.count; i++)
+        log_info(STR_FMT, STR_ARG(l.findings[i].text));
+    lint_release(&l);
+}
+
 static void prepare_start(struct control *c)
 {
     if (control_master_pid(c) != 0)
@@ -47,6 +59,7 @@ static void prepare_start(struct control *c)
         die("Postfix integrity check failed!");
     const char *mark = program(c, c->settings.queue_directory, "quick-start");
     unlink(mark);
+    mention_old_defaults(c);
     log_info("starting the Postfix mail system");
 }
 

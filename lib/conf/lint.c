@@ -85,6 +85,7 @@ void lint_run(struct lint *l)
 {
     lint_names(l);
     lint_values(l);
+    lint_old_defaults(l);
     lint_tables(l);
     lint_restrictions(l);
     lint_services(l);

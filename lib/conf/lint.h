@@ -27,6 +27,8 @@ struct lint {
 };
 // conf, master_path, rows and table_types are filled in by the caller; what they point to must outlive *l.
 void lint_run(struct lint *l);
+// Only the defaults that compatibility_level keeps at what they were (notes); conf is all that it needs.
+void lint_old_defaults(struct lint *l);
 void lint_release(struct lint *l);
 size_t lint_distance(struct str a, struct str b, size_t limit); // edits between the two; limit + 1 when there are more
 

@@ -22,6 +22,7 @@ static void find(const char *main_text, const char *master_text, struct buf *out
     struct err err = ERR_INIT;
     struct conf *c = conf_new("/nowhere");
     buf_clear(out);
+    ck_assert_int_eq(conf_override(c, STR("compatibility_level"), STR("9")), 0); // old defaults have a test of their own
     ck_assert_int_eq(conf_parse(c, str_from(main_text), &err), 0);
     ck_assert_int_eq(master_cf_parse(str_from(master_text), "master.cf", &defaults, &l.arena, &rows, &err), 0);
     l.conf = c;
@@ -68,6 +69,26 @@ START_TEST(values)
     expect(CLEAN "append_dot_mydomain = maybe\n", ROWS, "bad-value 5");
     expect(CLEAN "smtp_delivery_slot_cost = x\n", ROWS, "bad-value 5");
     expect(CLEAN "myorigin = ${x\n", ROWS, "bad-value 5");
+}
+END_TEST
+
+START_TEST(old_defaults)
+{
+    struct lint l = {.arena = ARENA_INIT};
+    struct err err = ERR_INIT;
+    struct conf *c = conf_new("/nowhere");
+    ck_assert_int_eq(conf_parse(c, STR("compatibility_level = 2\nsmtp_tls_security_level = dane\nmynetworks_style = class\n"), &err), 0);
+    l.conf = c;
+    lint_old_defaults(&l);
+    ck_assert_uint_ge(l.count, 3);
+    for (size_t i = 0; i < l.count; i++) {
+        ck_assert_uint_eq(l.findings[i].line, 1);
+        ck_assert(str_find_str(l.findings[i].text, STR("smtp_tls_security_level")) < 0); // set
+        ck_assert(str_find_str(l.findings[i].text, STR("append_dot_mydomain")) < 0);     // changed before level 2
+    }
+    ck_assert(str_starts(l.findings[l.count - 2].text, STR("using backwards-compatible default setting smtpd_relay_before_recipient_restrictions=no")));
+    lint_release(&l);
+    conf_free(c);
 }
 END_TEST
 
@@ -120,6 +141,7 @@ int main(void)
     tcase_add_test(tc, clean);
     tcase_add_test(tc, names);
     tcase_add_test(tc, values);
+    tcase_add_test(tc, old_defaults);
     tcase_add_test(tc, tables);
     tcase_add_test(tc, restrictions);
     tcase_add_test(tc, relay);
