@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("postfix", "postfix-lmdb", "postfix-pcre")
+PACKAGES = ("postfix", "postfix-lmdb", "postfix-pcre", "postfix-cdb", "postfix-sqlite")
 
 
 class DebianCommands:
