@@ -12,7 +12,12 @@ daemondir = $(DESTDIR)$(prefix)/lib/postfix/sbin
 mandir    = $(DESTDIR)$(prefix)/share/man
 confdir   = $(DESTDIR)$(sysconfdir)/postfix
 
-install: all
+# postconf(5) comes from the table of parameters.
+$(BUILD)/man/postconf.5: conf/manual.awk conf/params.def
+	@mkdir -p $(@D)
+	@awk -f $^ > $@
+
+install: all $(BUILD)/man/postconf.5
 	install -d $(sbindir) $(bindir) $(daemondir) $(confdir)
 	for p in $(DAEMONS); do install -m 755 $(BUILD)/bin/$$p $(daemondir)/$$p || exit 1; done
 	for p in $(COMMANDS); do install -m 755 $(BUILD)/bin/$$p $(sbindir)/$$p || exit 1; done
@@ -26,7 +31,7 @@ install: all
 	    install -m 644 $(BUILD)/$$f $(confdir)/$$f.sample || exit 1; \
 	    [ -e $(confdir)/$$f ] || install -m 644 $(BUILD)/$$f $(confdir)/$$f || exit 1; \
 	done
-	for m in $(MANUALS); do \
+	for m in $(MANUALS) $(BUILD)/man/postconf.5; do \
 	    install -d $(mandir)/man$${m##*.} && install -m 644 $$m $(mandir)/man$${m##*.}/ || exit 1; \
 	done
 	if [ "$$(id -u)" = 0 ] && getent group $(setgid_group) >/dev/null; then \

@@ -210,3 +210,15 @@ def test_spool_is_handed_over_and_back(workdir, sink, flavour):
                        lambda: f"six recipients; {again.log.text()[-3000:]}")
             again.wait_queue_empty()
         next_hop.close()
+
+
+def test_manual_of_parameters(flavour):
+    """postconf(5) comes from the table of parameters: each is there, with its default."""
+    if flavour.is_postfix:
+        pytest.skip("states something of ours")
+    text = subprocess.run(["awk", "-f", TOP / "conf/manual.awk", TOP / "conf/params.def"], capture_output=True, text=True, timeout=20,
+                          check=True).stdout
+    for line in (TOP / "tests/data/parameters.tsv").read_text().splitlines()[1:]:
+        name = line.split("\t")[0]
+        assert f"\n.It Va {name}\n" in text, name
+    assert "default: ${{$compatibility_level} <level {1} ? {yes} : {no}}; read by trivial-rewrite" in text
