@@ -8,25 +8,56 @@
 #include "lib/net/dns.h"
 #include "smtpd/smtpd.h"
 
-static unsigned offered_keywords(const struct settings *set)
+static unsigned notify_classes(const struct settings *set)
 {
     static const struct {
         const char *name;
         unsigned bit;
-    } names[] = {{"size", SMTPD_EHLO_SIZE},         {"pipelining", SMTPD_EHLO_PIPELINING}, {"vrfy", SMTPD_EHLO_VRFY},
-                 {"8bitmime", SMTPD_EHLO_8BITMIME}, {"dsn", SMTPD_EHLO_DSN},               {"smtputf8", SMTPD_EHLO_SMTPUTF8},
-                 {"chunking", SMTPD_EHLO_CHUNKING}, {"enhancedstatuscodes", SMTPD_EHLO_ENHANCED}};
-    unsigned offered = SMTPD_EHLO_ALL;
-    struct str word, rest = set->smtpd_discard_ehlo_keywords;
+    } names[] = {{"resource", SMTPD_TROUBLE_RESOURCE}, {"software", SMTPD_TROUBLE_SOFTWARE}, {"policy", SMTPD_TROUBLE_POLICY},
+                 {"protocol", SMTPD_TROUBLE_PROTOCOL}, {"data", SMTPD_TROUBLE_DATA}};
+    struct str word, rest = set->notify_classes;
+    unsigned classes = 0;
     while (str_token(&rest, ", \t\r\n", &word))
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
             if (str_is_nocase(word, str_from(names[i].name)))
-                offered &= ~names[i].bit;
-    if (!set->smtputf8_enable)
-        offered &= ~(unsigned)SMTPD_EHLO_SMTPUTF8;
-    if (set->disable_vrfy_command)
-        offered &= ~(unsigned)SMTPD_EHLO_VRFY;
-    return offered;
+                classes |= names[i].bit;
+    return classes;
+}
+
+// The lists of names and networks, each with the parameter that holds it.
+static int open_lists(struct smtpd *d, const struct settings *set, struct err *err)
+{
+    const struct {
+        struct match_list **list;
+        struct str text;
+        unsigned flags;
+    } lists[] = {
+        {&d->mynetworks, set->mynetworks, MATCH_NETWORKS},
+        {&d->noop_commands, set->smtpd_noop_commands, 0},
+        {&d->forbidden_commands, set->smtpd_forbidden_commands, 0},
+        {&d->bare_newline_exclusions, set->smtpd_forbid_bare_newline_exclusions, MATCH_NETWORKS},
+        {&d->debug_peers, set->debug_peer_list, MATCH_NETWORKS | MATCH_PARENTS},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if ((*lists[i].list = match_list_open(lists[i].text, lists[i].flags, err)) == NULL)
+            return -1;
+    d->ehlo_discard_maps = table_list_open(set->smtpd_discard_ehlo_keyword_address_maps, 0);
+    d->command_filter = table_list_open(set->smtpd_command_filter, 0);
+    d->reject_filter = table_list_open(set->smtpd_reject_filter_maps, 0);
+    d->footer_maps = table_list_open(set->smtpd_reject_footer_maps, 0);
+    return 0;
+}
+
+static void close_lists(struct smtpd *d)
+{
+    struct match_list *const lists[] = {d->mynetworks, d->noop_commands, d->forbidden_commands, d->bare_newline_exclusions,
+                                        d->debug_peers};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        match_list_close(lists[i]);
+    table_list_close(d->ehlo_discard_maps);
+    table_list_close(d->command_filter);
+    table_list_close(d->reject_filter);
+    table_list_close(d->footer_maps);
 }
 
 static int smtpd_init(struct service_context *ctx, struct err *err)
@@ -37,9 +68,9 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
 
     d->settings = set;
     ctx->state = d;
-    d->ehlo_keywords = offered_keywords(set);
-    d->mynetworks = match_list_open(set->mynetworks, MATCH_NETWORKS, err);
-    if (d->mynetworks == NULL)
+    d->ehlo_keywords = smtpd_keywords_offered(set);
+    d->notify_classes = notify_classes(set);
+    if (open_lists(d, set, err) < 0)
         return -1;
     d->route = route_open(set, err);
     if (d->route == NULL)
@@ -84,7 +115,7 @@ static void smtpd_deinit(struct service_context *ctx)
     submit_pool_free(d->submit);
     access_close(d->access);
     route_close(d->route);
-    match_list_close(d->mynetworks);
+    close_lists(d);
     mem_free(d);
 }
 

@@ -25,7 +25,21 @@
 #define SMTPD_EHLO_SMTPUTF8      64
 #define SMTPD_EHLO_CHUNKING      128
 #define SMTPD_EHLO_SILENT        256 // silent-discard: do not log what is discarded
-#define SMTPD_EHLO_ALL           255
+#define SMTPD_EHLO_ETRN          512
+#define SMTPD_EHLO_STARTTLS      1024
+#define SMTPD_EHLO_AUTH          2048
+#define SMTPD_EHLO_VERP          4096
+#define SMTPD_EHLO_XCLIENT       8192
+#define SMTPD_EHLO_XFORWARD      16384
+#define SMTPD_EHLO_REQUIRETLS    32768
+#define SMTPD_EHLO_ALL           (65535 & ~SMTPD_EHLO_SILENT)
+
+// Kinds of trouble that notify_classes may want reported.
+#define SMTPD_TROUBLE_RESOURCE 1
+#define SMTPD_TROUBLE_SOFTWARE 2
+#define SMTPD_TROUBLE_POLICY   4
+#define SMTPD_TROUBLE_PROTOCOL 8
+#define SMTPD_TROUBLE_DATA     16
 
 // What all sessions of the process share; nothing changes after init.
 struct smtpd {
@@ -34,7 +48,10 @@ struct smtpd {
     struct access *access;
     struct submit_pool *submit;
     struct match_list *mynetworks;
-    unsigned ehlo_keywords;       // offered
+    unsigned ehlo_keywords;       // what smtpd_discard_ehlo_keywords and the like leave
+    struct table_list *ehlo_discard_maps, *command_filter, *reject_filter, *footer_maps;
+    struct match_list *noop_commands, *forbidden_commands, *bare_newline_exclusions, *debug_peers;
+    unsigned notify_classes;      // SMTPD_TROUBLE_*
     int64_t space_checked_ms;     // when free_bytes was read
     int64_t free_bytes;
     unsigned instances;           // messages so far, for the policy protocol
@@ -107,7 +124,11 @@ struct smtpd_session {
 
     struct str helo;
     const char *protocol; // "SMTP" or "ESMTP"
+    unsigned ehlo_offered; // SMTPD_EHLO_* for this client
+    struct str denied;    // the refusal that the connection got: every command gets 503 but QUIT
     bool has_bare_lf;
+    bool may_send_bare_lf; // in smtpd_forbid_bare_newline_exclusions
+    bool is_debugged;      // in debug_peer_list
     bool is_closing; // the last reply was sent or cannot be sent
     enum smtp_verb verb; // being handled: the STAGE of log lines
     const char *stage;   // upper case, "CONNECT" …
@@ -115,10 +136,28 @@ struct smtpd_session {
     struct smtpd_count counts[SMTP_VERB_COUNT];
     bool command_failed; // set by smtpd_reply for 4xx and 5xx
     int64_t deadline;    // of the whole session
+    int64_t request_deadline; // smtpd_per_request_deadline: of the command, or of the content so far
+    unsigned troubles;   // SMTPD_TROUBLE_*
+    size_t reply_start;  // where the reply that was written last begins in the stream's output
+    struct str refused_recipient; // of that reply
+    struct buf filtered; // what smtpd_command_filter made of the command
+    struct buf transcript;
+    int64_t transcript_lines;
 };
+
+// smtpd_keywords.c: smtpd_discard_ehlo_keywords and smtpd_discard_ehlo_keyword_address_maps.
+unsigned smtpd_keywords_offered(const struct settings *set);
+void smtpd_keywords_for_client(struct smtpd_session *s) CO;
+
+// smtpd_command.c: one command line: read, checked, dispatched.
+int smtpd_command_read(struct smtpd_session *s, struct str *line_r) CO; // 1; 0 refused, the reply was sent; -1 the client is gone
+void smtpd_command_run(struct smtpd_session *s, struct str line) CO;
+// One line of a bare LF in a session that must not have it: the reply was sent, the session ends.
+bool smtpd_refuses_bare_lf(struct smtpd_session *s);
 
 // smtpd_session.c
 void smtpd_session_run(struct smtpd_session *s) CO;
+void smtpd_greet_again(struct smtpd_session *s) CO; // after XCLIENT: the session starts over as the client that it named
 void smtpd_transaction_reset(struct smtpd_session *s);
 void smtpd_lost(struct smtpd_session *s, const struct err *err); // logs "lost connection after …" or "timeout after …"
 
@@ -129,11 +168,22 @@ void smtpd_standalone_run(struct smtpd_session *s) CO;
 void smtpd_reply(struct smtpd_session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void smtpd_reply_lines(struct smtpd_session *s, int code, const char *const *lines, size_t count);
 void smtpd_limit_wait(struct smtpd_session *s); // the next waits end at smtpd_timeout, or with the session's deadline
+void smtpd_limit_request(struct smtpd_session *s); // a request begins
+void smtpd_limit_progress(struct smtpd_session *s, size_t bytes); // so much content has come
 int smtpd_flush(struct smtpd_session *s) CO; // -1: the client is gone, logged
 // Logs "QID: reject: STAGE from C: REPLY; from=… to=… proto=… helo=…" and sends the reply.
 void smtpd_reject(struct smtpd_session *s, const struct access_verdict *v, struct str recipient);
 // Logs "QID: VERB: STAGE from C: TEXT; from=…", and what decided where smtpd_log_decision wants it.
 void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text, struct str recipient);
+
+// smtpd_footer.c: the reply to a command is complete: filters, footers and transcript see it.
+void smtpd_reply_done(struct smtpd_session *s) CO;
+
+// smtpd_transcript.c
+void smtpd_record_input(struct smtpd_session *s, struct str line);
+void smtpd_record_output(struct smtpd_session *s, struct str replies);
+void smtpd_transcript_reset(struct smtpd_session *s); // a transaction begins anew: what was said is forgotten when it is long
+void smtpd_transcript_send(struct smtpd_session *s) CO; // the session ends: reports it if it had such trouble; frees the text
 
 // smtpd_client.c: who is it?
 void smtpd_client_identify(struct smtpd_session *s) CO;

@@ -23,6 +23,7 @@ static bool read_chunk(struct smtpd_session *s, int64_t size) CO
             input.len = (size_t)size;
         (void)smtpd_content_feed(&s->transaction.content, input, &text);
         stream_consume(s->stream, input.len);
+        smtpd_limit_progress(s, input.len);
         size -= (int64_t)input.len;
         smtpd_store_text(s, buf_str(&text));
         buf_clear(&text);
@@ -76,7 +77,7 @@ void smtpd_bdat(struct smtpd_session *s, struct str arguments)
     int64_t size;
     bool is_last;
 
-    if (!(s->daemon->ehlo_keywords & SMTPD_EHLO_CHUNKING)) {
+    if (!(s->ehlo_offered & SMTPD_EHLO_CHUNKING)) {
         smtpd_reply(s, "521 5.5.1 Error: command not implemented");
         return;
     }

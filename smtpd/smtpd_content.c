@@ -54,13 +54,15 @@ static void add_partial(struct smtpd_content *c, const char *text, size_t len, s
     c->is_line_start = false;
 }
 
-// At a line's start in DATA: 1 the end of data (3 bytes), -1 too short to tell, 0 an ordinary line.
+// At a line's start in DATA: the length of the end of data, 0 an ordinary line, -1 too short to tell.
 static int end_of_data(const struct smtpd_content *c, const char *at, size_t len)
 {
-    if (at[0] != '.' || !c->follows_crlf)
+    if (at[0] != '.' || !(c->follows_crlf || c->takes_lf_end))
         return 0;
+    if (len >= 2 && at[1] == '\n' && c->takes_lf_end)
+        return 2;
     if (len >= 3)
-        return at[1] == '\r' && at[2] == '\n';
+        return at[1] == '\r' && at[2] == '\n' ? 3 : 0;
     return len == 1 || at[1] == '\r' ? -1 : 0;
 }
 
@@ -70,12 +72,13 @@ size_t smtpd_content_feed(struct smtpd_content *c, struct raw input, struct buf 
 
     while (at < end && !c->is_done) {
         if (c->is_line_start && c->has_dots) {
-            int is_end = end_of_data(c, at, (size_t)(end - at));
-            if (is_end < 0)
+            int length = end_of_data(c, at, (size_t)(end - at));
+            if (length < 0)
                 break;
-            if (is_end) {
+            if (length > 0) {
                 c->is_done = true;
-                at += 3;
+                c->saw_bare_lf |= length == 2;
+                at += length;
                 break;
             }
             if (*at == '.') { // RFC 5321 4.5.2: a leading dot was added by the sender

@@ -18,11 +18,6 @@ bool smtpd_get_content(struct smtpd_session *s, size_t have, struct raw *input_r
     return false;
 }
 
-static bool refuses_bare_newline(const struct smtpd_session *s)
-{
-    return s->transaction.content.saw_bare_lf && str_is_nocase(s->settings->smtpd_forbid_bare_newline, STR("reject"));
-}
-
 // Reads to the end of data whatever becomes of it. False when the session is over.
 static bool read_content(struct smtpd_session *s) CO
 {
@@ -38,10 +33,8 @@ static bool read_content(struct smtpd_session *s) CO
         stream_consume(s->stream, used);
         smtpd_store_text(s, buf_str(&text));
         buf_clear(&text);
-        if (refuses_bare_newline(s)) {
-            smtpd_reply(s, "%lld 5.5.2 " STR_FMT " Error: bare <LF> received",
-                        (long long)s->settings->smtpd_forbid_bare_newline_reject_code, STR_ARG(s->settings->myhostname));
-            s->is_closing = true;
+        smtpd_limit_progress(s, used);
+        if (t->content.saw_bare_lf && smtpd_refuses_bare_lf(s)) {
             is_open = false;
             break;
         }
@@ -80,11 +73,14 @@ void smtpd_data(struct smtpd_session *s, struct str arguments)
     if (!is_data_allowed(s, arguments))
         return;
     smtpd_content_init(&t->content, true);
+    t->content.takes_lf_end = s->may_send_bare_lf || str_is_nocase(s->settings->smtpd_forbid_bare_newline, STR("no"));
     t->is_bad = false;
     (void)smtpd_store_begin(s);
     smtpd_reply(s, "354 End data with <CR><LF>.<CR><LF>");
+    smtpd_reply_done(s);
     if (smtpd_flush(s) < 0)
         return;
+    smtpd_limit_request(s);
     stream_set_read_size(s->stream, DATA_READ_SIZE);
     bool is_complete = read_content(s);
     stream_set_read_size(s->stream, 0);

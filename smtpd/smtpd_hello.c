@@ -15,6 +15,7 @@ static bool take_name(struct smtpd_session *s, struct str arguments, const char 
     struct buf clean = BUF_INIT;
     buf_add_printable(&clean, name, HELO_MAX);
     smtpd_transaction_reset(s);
+    smtpd_transcript_reset(s);
     s->helo = arena_str(&s->session_arena, buf_str(&clean));
     buf_release(&clean);
     return smtpd_allows(s, ACCESS_HELO, STR_NULL);
@@ -28,27 +29,55 @@ void smtpd_helo(struct smtpd_session *s, struct str arguments)
     smtpd_reply(s, "250 " STR_FMT, STR_ARG(s->settings->myhostname));
 }
 
+// ---- What EHLO offers, in this order. A line with parameters of its own is written by a function, which may also write none.
+
+static bool say_size(struct smtpd_session *s, struct buf *line)
+{
+    buf_add_cstr(line, "SIZE");
+    if (s->settings->message_size_limit > 0)
+        buf_addf(line, " %lld", (long long)s->settings->message_size_limit);
+    return true;
+}
+
+static const struct {
+    unsigned bit;
+    const char *line;
+    bool (*write)(struct smtpd_session *s, struct buf *line); // instead of `line`; several lines are separated by LF
+} offers[] = {
+    {SMTPD_EHLO_PIPELINING, "PIPELINING", NULL},
+    {SMTPD_EHLO_SIZE, NULL, say_size},
+    {SMTPD_EHLO_VRFY, "VRFY", NULL},
+    {SMTPD_EHLO_ETRN, "ETRN", NULL},
+    {SMTPD_EHLO_ENHANCED, "ENHANCEDSTATUSCODES", NULL},
+    {SMTPD_EHLO_8BITMIME, "8BITMIME", NULL},
+    {SMTPD_EHLO_DSN, "DSN", NULL},
+    {SMTPD_EHLO_SMTPUTF8, "SMTPUTF8", NULL},
+    {SMTPD_EHLO_CHUNKING, "CHUNKING", NULL},
+};
+#define OFFER_LINES_MAX (2 * sizeof(offers) / sizeof(offers[0]) + 1)
+
 void smtpd_ehlo(struct smtpd_session *s, struct str arguments)
 {
-    static const struct {
-        unsigned bit;
-        const char *line;
-    } keywords[] = {{SMTPD_EHLO_PIPELINING, "PIPELINING"}, {SMTPD_EHLO_SIZE, NULL},
-                    {SMTPD_EHLO_VRFY, "VRFY"},             {SMTPD_EHLO_ENHANCED, "ENHANCEDSTATUSCODES"},
-                    {SMTPD_EHLO_8BITMIME, "8BITMIME"},     {SMTPD_EHLO_DSN, "DSN"},
-                    {SMTPD_EHLO_SMTPUTF8, "SMTPUTF8"},     {SMTPD_EHLO_CHUNKING, "CHUNKING"}};
-    const char *lines[1 + sizeof(keywords) / sizeof(keywords[0])];
+    const char *lines[OFFER_LINES_MAX];
     size_t count = 0;
+    struct buf text = BUF_INIT;
 
     if (!take_name(s, arguments, "EHLO"))
         return;
     s->protocol = "ESMTP";
-    struct str size = s->settings->message_size_limit > 0
-                          ? arena_strf(&s->session_arena, "SIZE %lld", (long long)s->settings->message_size_limit)
-                          : STR("SIZE");
     lines[count++] = s->settings->myhostname.ptr;
-    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
-        if (s->daemon->ehlo_keywords & keywords[i].bit)
-            lines[count++] = keywords[i].line != NULL ? keywords[i].line : size.ptr;
+    for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
+        if (!(s->ehlo_offered & offers[i].bit))
+            continue;
+        buf_clear(&text);
+        if (offers[i].line != NULL)
+            buf_add_cstr(&text, offers[i].line);
+        else if (!offers[i].write(s, &text))
+            continue;
+        struct str line, rest = buf_str(&text);
+        while (count < OFFER_LINES_MAX && str_token(&rest, "\n", &line))
+            lines[count++] = arena_cstr(&s->transaction_arena, line);
+    }
+    buf_release(&text);
     smtpd_reply_lines(s, 250, lines, count);
 }

@@ -50,7 +50,7 @@ static bool take_body(struct smtpd_session *s, struct str value)
 static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p)
 {
     struct smtpd_transaction *t = &s->transaction;
-    unsigned offered = s->daemon->ehlo_keywords;
+    unsigned offered = s->ehlo_offered;
     if (str_is_nocase(p->name, STR("SIZE")) && (offered & SMTPD_EHLO_SIZE))
         return take_size(s, p->value);
     if (str_is_nocase(p->name, STR("BODY")) && (offered & SMTPD_EHLO_8BITMIME) && take_body(s, p->value))

@@ -16,7 +16,7 @@ static bool take_orcpt(struct smtpd_session *s, struct str value, struct submit_
 static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p, struct submit_recipient *rcpt)
 {
     bool is_notify = str_is_nocase(p->name, STR("NOTIFY")), is_orcpt = str_is_nocase(p->name, STR("ORCPT"));
-    if ((is_notify || is_orcpt) && !(s->daemon->ehlo_keywords & SMTPD_EHLO_DSN))
+    if ((is_notify || is_orcpt) && !(s->ehlo_offered & SMTPD_EHLO_DSN))
         smtpd_reply(s, "501 5.7.1 DSN support is disabled");
     else if (is_notify && (rcpt->notify != 0 || smtp_notify_parse(p->value, &rcpt->notify) < 0))
         smtpd_reply(s, "501 5.5.4 Error: Bad NOTIFY parameter syntax");

@@ -51,10 +51,6 @@ void submit_abort(struct submit *s)
     mem_free(s);
     stored.aborted++;
 }
-int match_list_has_addr(struct match_list *m, struct str name, const struct net_addr *addr, struct err *err)
-{
-    return 0;
-}
 
 // The decisions: nobody relays, and nobody@ok.test does not exist.
 struct access_session {
@@ -104,7 +100,11 @@ static void set_up(void)
                                  .smtpd_forbid_bare_newline = STR("normalize"), .smtpd_forbid_bare_newline_reject_code = 550,
                                  .smtpd_forbidden_commands = STR("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}"),
                                  .smtpd_forbid_unauth_pipelining = true, .syslog_name = STR("postfix")};
+    struct err err = ERR_INIT;
     daemon_state = (struct smtpd){.settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL};
+    daemon_state.mynetworks = match_list_open(STR(""), MATCH_NETWORKS, &err);
+    daemon_state.forbidden_commands = match_list_open(settings.smtpd_forbidden_commands, 0, &err);
+    ck_assert(daemon_state.mynetworks != NULL && daemon_state.forbidden_commands != NULL);
     context = (struct service_context){.settings = &settings};
     stored.begun = stored.finished = stored.aborted = 0;
     stored.fails = false;
@@ -325,6 +325,8 @@ START_TEST(scripted_session)
 {
     set_up();
     run_script(scripts[_i]);
+    match_list_close(daemon_state.mynetworks);
+    match_list_close(daemon_state.forbidden_commands);
 }
 END_TEST
 

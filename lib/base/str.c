@@ -177,6 +177,22 @@ void buf_add_printable(struct buf *b, struct str s, size_t max)
     }
 }
 
+void buf_add_escaped(struct buf *b, struct str s, size_t max)
+{
+    static const char named[] = "\a\b\f\n\r\t\v\\", letters[] = "abfnrtv\\";
+    s = str_slice(s, 0, max);
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        const char *found = c != 0 ? strchr(named, c) : NULL;
+        if (found != NULL)
+            buf_addf(b, "\\%c", letters[found - named]);
+        else if (c < 32 || c >= 127)
+            buf_addf(b, "\\%03o", c);
+        else
+            buf_add_char(b, (char)c);
+    }
+}
+
 static bool is_one_of(char c, const char *set)
 {
     return c != '\0' && strchr(set, c) != NULL;

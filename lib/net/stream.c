@@ -226,6 +226,11 @@ size_t stream_buffered(const struct stream *s)
     return s->end - s->start;
 }
 
+struct raw stream_peek_buffered(const struct stream *s)
+{
+    return (struct raw){s->data + s->start, s->end - s->start};
+}
+
 void stream_discard_input(struct stream *s)
 {
     s->start = s->end = s->scanned = 0;
