@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postqueue_print.c: queue listings as people read them (-p), and as JSON lines (-j).
 // Trust: texts come from queue files: control characters were replaced where they were read.
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -21,14 +23,20 @@ void postqueue_printer_release(struct postqueue_printer *p)
     buf_release(&p->last_reason);
 }
 
+int postqueue_write(struct buf *out)
+{
+    int rc = sys_write_all(1, out->ptr, out->len);
+    if (rc < 0 && errno == EPIPE) { // as any program that writes to a pipe
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    buf_clear(out);
+    return rc;
+}
+
 static int flush(struct postqueue_printer *p, size_t at_least)
 {
-    int rc = 0;
-    if (p->out.len >= at_least && p->out.len > 0) {
-        rc = sys_write_all(1, p->out.ptr, p->out.len);
-        buf_clear(&p->out);
-    }
-    return rc;
+    return p->out.len >= at_least && p->out.len > 0 ? postqueue_write(&p->out) : 0;
 }
 
 static struct str shown_address(const struct postqueue_printer *p, struct str address)
@@ -115,7 +123,7 @@ static void json_string(struct buf *b, struct str text)
     buf_add_char(b, '"');
 }
 
-static void json_field(struct buf *b, const char *name, struct str value)
+void postqueue_add_json(struct buf *b, const char *name, struct str value)
 {
     buf_addf(b, "\"%s\": ", name);
     json_string(b, value);
@@ -125,12 +133,12 @@ static void json_message(struct postqueue_printer *p, const struct queue_list_me
 {
     struct buf *b = &p->out;
     buf_add_char(b, '{');
-    json_field(b, "queue_name", m->queue);
+    postqueue_add_json(b, "queue_name", m->queue);
     buf_add_cstr(b, ", ");
-    json_field(b, "queue_id", m->id);
+    postqueue_add_json(b, "queue_id", m->id);
     buf_addf(b, ", \"arrival_time\": %lld, \"message_size\": %lld, \"forced_expire\": %s, ", (long long)m->arrival_s,
              (long long)m->size, m->is_forced_to_expire ? "true" : "false");
-    json_field(b, "sender", shown_address(p, m->sender));
+    postqueue_add_json(b, "sender", shown_address(p, m->sender));
     buf_add_cstr(b, ", \"recipients\": [");
 }
 
@@ -138,13 +146,13 @@ static void json_recipient(struct postqueue_printer *p, const struct queue_list_
 {
     struct buf *b = &p->out;
     buf_add_cstr(b, p->has_recipients ? ", {" : "{");
-    json_field(b, "orig_address", r->original);
+    postqueue_add_json(b, "orig_address", r->original);
     buf_add_cstr(b, ", ");
-    json_field(b, "address", shown_address(p, r->address));
+    postqueue_add_json(b, "address", shown_address(p, r->address));
     if (r->reason.len) {
         bool is_known = str_is(r->reason_kind, STR("delay_reason")) || str_is(r->reason_kind, STR("bounce_reason"));
         buf_add_cstr(b, ", ");
-        json_field(b, is_known ? r->reason_kind.ptr[0] == 'd' ? "delay_reason" : "bounce_reason" : "other_reason",
+        postqueue_add_json(b, is_known ? r->reason_kind.ptr[0] == 'd' ? "delay_reason" : "bounce_reason" : "other_reason",
                    r->reason);
     }
     buf_add_char(b, '}');

@@ -4,6 +4,7 @@
 // A running queue manager may have the message in hand: it finds the file gone, and forgets about it.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,7 +21,11 @@ struct action {
     const char *from[6];
 };
 static const struct action actions[] = {
-    {'d', NULL, "removed", "Deleted", {QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
+    {'d',
+     NULL,
+     "removed",
+     "Deleted",
+     {QUEUE_MAILDROP, QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
     {'e', NULL, "expired", "Force-expired", {QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
     {'f', NULL, "expired", "Force-expired", {QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
     {'h', QUEUE_HOLD, "placed on hold", "Placed on hold", {QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
@@ -60,23 +65,16 @@ static int stat_file(const struct postsuper *ps, const char *queue, struct str i
                : -1;
 }
 
-// Sets the bit that makes the queue manager return the message at its next attempt.
+// Sets the bit that makes the queue manager return the message at its next attempt. 0: it is not there, or has it already.
 static int expire(const struct postsuper *ps, const char *queue, struct str id)
 {
     struct buf path = BUF_INIT;
     struct stat st;
     int rc = 0;
-    if (stat_file(ps, queue, id, &path, &st) == 0 && (st.st_mode & S_IRWXU) == QUEUE_MODE_READY)
+    if (stat_file(ps, queue, id, &path, &st) == 0 && (st.st_mode & S_IRWXU) == QUEUE_MODE_READY &&
+        (st.st_mode & MODE_EXPIRED) == 0)
         rc = chmod(buf_cstr(&path), (st.st_mode & 07777) | MODE_EXPIRED) == 0 ? 1 : -1;
     buf_release(&path);
-    return rc;
-}
-
-static int expire_and_release(struct postsuper *ps, const char *queue, struct str id, struct err *err)
-{
-    int rc = expire(ps, queue, id);
-    if (rc == 1 && strcmp(queue, QUEUE_HOLD) == 0)
-        rc = queue_file_move(AT_FDCWD, &ps->layout, id, queue, QUEUE_DEFERRED, err);
     return rc;
 }
 
@@ -104,9 +102,8 @@ static int act_in_queue(struct postsuper *ps, const struct action *action, const
     case 'd':
         return queue_file_remove(AT_FDCWD, &ps->layout, queue, id, err);
     case 'e':
+    case 'f': // the release is an action of its own
         return expire(ps, queue, id);
-    case 'f':
-        return expire_and_release(ps, queue, id, err);
     case 'r':
         return requeue(ps, queue, id, err);
     default:
@@ -114,15 +111,59 @@ static int act_in_queue(struct postsuper *ps, const struct action *action, const
     }
 }
 
-static void say_done(struct postsuper *ps, const struct action *action, struct str id)
+// Whether the criteria, if any, choose the message.
+static int note_match(void *arg, const struct queue_list_message *m)
 {
-    log_info(STR_FMT ": %s", STR_ARG(id), action->done);
-    ps->done[(unsigned char)action->letter]++;
+    *(bool *)arg = true;
+    return 0;
 }
 
-static bool act(struct postsuper *ps, const struct action *action, const char *queue, struct str id)
+static int ignore_recipient(void *arg, const struct queue_list_recipient *r)
+{
+    return 0;
+}
+
+static bool is_chosen(const struct postsuper *ps, const char *queue, struct str id)
+{
+    struct queue_filter_pass pass;
+    bool is_match = false;
+    if (queue_filter_is_empty(&ps->filter))
+        return true;
+    if (!queue_filter_may_match_queue(&ps->filter, str_from(queue)))
+        return false;
+    queue_filter_pass_init(&pass, &ps->filter, (struct queue_list_sink){&is_match, note_match, ignore_recipient});
+    struct queue_list_sink sink = queue_filter_pass_sink(&pass);
+    (void)!queue_list_file(&ps->layout, &sink, queue, id);
+    queue_filter_pass_release(&pass);
+    return is_match;
+}
+
+static bool exists(const struct postsuper *ps, const char *queue, struct str id)
+{
+    struct buf path = BUF_INIT;
+    struct stat st;
+    bool is = stat_file(ps, queue, id, &path, &st) == 0;
+    buf_release(&path);
+    return is;
+}
+
+static bool would_act(struct postsuper *ps, const struct action *action, const char *queue, struct str id)
+{
+    if (!exists(ps, queue, id))
+        return false;
+    ps->done[(unsigned char)action->letter]++;
+    if (!ps->is_counting)
+        printf(STR_FMT ": would be %s\n", STR_ARG(id), action->done);
+    return true;
+}
+
+static bool act(struct postsuper *ps, const struct action *action, const char *queue, struct str id, bool is_said)
 {
     struct err err = ERR_INIT;
+    if (!is_chosen(ps, queue, id))
+        return false;
+    if (ps->is_dry_run)
+        return would_act(ps, action, queue, id);
     int rc = act_in_queue(ps, action, queue, id, &err);
     if (rc < 0)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.kind ? err.text : strerror(errno));
@@ -130,47 +171,72 @@ static bool act(struct postsuper *ps, const struct action *action, const char *q
         return false;
     if (action->letter == 'd')
         remove_logs(ps, id);
-    say_done(ps, action, id);
+    if (is_said)
+        log_info(STR_FMT ": %s", STR_ARG(id), action->done);
+    ps->done[(unsigned char)action->letter]++;
     return true;
+}
+
+static void act_on_id(struct postsuper *ps, const struct action *action, struct str id)
+{
+    for (const char *const *queue = action->from; *queue != NULL; queue++)
+        if (postsuper_queue_is_selected(ps, *queue) && act(ps, action, *queue, id, true))
+            return; // an id is in one queue
 }
 
 void postsuper_act(struct postsuper *ps, char letter, struct str id)
 {
-    const struct action *action = find_action(letter);
     if (!queue_id_is_valid(id)) {
         log_warn("invalid mail queue id: " STR_FMT, STR_ARG(id));
         return;
     }
-    for (const char *const *queue = action->from; *queue != NULL; queue++)
-        if (postsuper_queue_is_selected(ps, *queue) && act(ps, action, *queue, id))
-            return; // an id is in one queue
+    act_on_id(ps, find_action(letter), id);
+    if (letter == 'f' && !ps->is_dry_run)
+        act_on_id(ps, find_action('H'), id);
+}
+
+static void act_on_queue(struct postsuper *ps, const struct action *action, const char *queue)
+{
+    struct err err = ERR_INIT;
+    struct buf copy = BUF_INIT;
+    struct str id;
+    bool is_said = !queue_filter_is_empty(&ps->filter);
+    struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, &err);
+    int rc = names == NULL ? -1 : 0;
+    while (names != NULL && (rc = queue_scan_next(names, &id, &err)) == 1) {
+        buf_clear(&copy);
+        buf_add_str(&copy, id); // renaming may change what the name points to
+        (void)act(ps, action, queue, buf_str(&copy), is_said);
+    }
+    if (rc < 0)
+        log_warn("%s", err.text);
+    queue_scan_close(names);
+    buf_release(&copy);
 }
 
 void postsuper_act_on_all(struct postsuper *ps, char letter)
 {
     const struct action *action = find_action(letter);
-    struct err err = ERR_INIT;
-    struct buf copy = BUF_INIT;
-    struct str id;
-    for (const char *const *queue = action->from; *queue != NULL; queue++) {
-        if (!postsuper_queue_is_selected(ps, *queue))
-            continue;
-        struct queue_scan *names = queue_scan_open(AT_FDCWD, *queue, &err);
-        int rc = names == NULL ? -1 : 0;
-        while (names != NULL && (rc = queue_scan_next(names, &id, &err)) == 1) {
-            buf_clear(&copy);
-            buf_add_str(&copy, id); // renaming may change what the name points to
-            (void)act(ps, action, *queue, buf_str(&copy));
-        }
-        if (rc < 0)
-            log_warn("%s", err.text);
-        queue_scan_close(names);
-    }
-    buf_release(&copy);
+    for (const char *const *queue = action->from; *queue != NULL; queue++)
+        if (postsuper_queue_is_selected(ps, *queue) && queue_filter_may_match_queue(&ps->filter, str_from(*queue)))
+            act_on_queue(ps, action, *queue);
+    if (letter == 'f' && !ps->is_dry_run)
+        postsuper_act_on_all(ps, 'H');
 }
 
-void postsuper_summarize(const struct postsuper *ps, char letter)
+void postsuper_expect(struct postsuper *ps, char letter)
 {
-    unsigned count = ps->done[(unsigned char)letter];
-    log_info("%s: %u message%s", find_action(letter)->summary, count, count == 1 ? "" : "s");
+    ps->is_expected[(unsigned char)letter] = true;
+    if (letter == 'f')
+        ps->is_expected['H'] = true;
+}
+
+void postsuper_summarize(const struct postsuper *ps)
+{
+    static const char order[] = "rdefhH";
+    for (const char *letter = order; *letter; letter++) {
+        unsigned count = ps->done[(unsigned char)*letter];
+        if (ps->is_expected[(unsigned char)*letter])
+            log_info("%s: %u message%s", find_action(*letter)->summary, count, count == 1 ? "" : "s");
+    }
 }

@@ -37,11 +37,15 @@ static struct str shown_address(struct list_walk *w, struct str address)
     return arena_str(&w->arena, buf_str(&w->clean));
 }
 
-static int tell_recipient(struct list_walk *w, struct str original, struct str address, struct str reason,
-                          const char *kind)
+static int tell_recipient(struct list_walk *w, const struct bounce_entry *e, const char *kind)
 {
-    struct queue_list_recipient r = {shown_address(w, original), shown_address(w, address), printable(w, reason),
-                                     str_from(kind)};
+    struct queue_list_recipient r = {
+        .original = shown_address(w, e->original_recipient),
+        .address = shown_address(w, e->recipient),
+        .reason = str_trim(printable(w, e->reason)),
+        .reason_kind = str_from(kind),
+        .status = printable(w, e->status),
+    };
     return w->sink->recipient(w->sink->arg, &r);
 }
 
@@ -78,8 +82,9 @@ static int tell_log(struct list_walk *w, const char *which, struct str id)
         for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &w->arena, &e) == 1;
              n++) {
             map_set(&w->told, e.recipient, w);
-            struct str original = str_is(e.original_recipient, e.recipient) ? STR("") : e.original_recipient;
-            rc = tell_recipient(w, original, e.recipient, e.reason, is_defer ? "delay_reason" : "bounce_reason");
+            if (str_is(e.original_recipient, e.recipient))
+                e.original_recipient = STR("");
+            rc = tell_recipient(w, &e, is_defer ? "delay_reason" : "bounce_reason");
         }
     }
     buf_release(&text);
@@ -93,9 +98,11 @@ static int tell_recipients(struct list_walk *w, struct str queue, struct str id,
     int rc = has_logs ? tell_log(w, QUEUE_DEFER, id) : 0;
     if (rc == 0 && has_logs)
         rc = tell_log(w, QUEUE_BOUNCE, id);
-    for (size_t i = 0; rc == 0 && i < count; i++)
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct bounce_entry e = {.original_recipient = items[i].original, .recipient = items[i].address};
         if (map_get(&w->told, items[i].address) == NULL)
-            rc = tell_recipient(w, items[i].original, items[i].address, STR(""), "");
+            rc = tell_recipient(w, &e, "");
+    }
     map_release(&w->told);
     w->told = MAP_INIT;
     return rc;
@@ -194,6 +201,15 @@ int queue_list_walk(const struct queue_layout *layout, const struct queue_list_s
     return rc;
 }
 
+int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id)
+{
+    struct list_walk w = {.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .told = MAP_INIT};
+    int rc = tell_file(&w, queue, id);
+    arena_release(&w.arena);
+    buf_release(&w.clean);
+    return rc;
+}
+
 // ---- Frames
 
 void queue_list_add_message(struct ipc_msg *m, const struct queue_list_message *message)
@@ -220,6 +236,8 @@ void queue_list_add_recipient(struct ipc_msg *m, const struct queue_list_recipie
         ipc_add_str(m, "kind", r->reason_kind);
         ipc_add_str(m, "reason", r->reason);
     }
+    if (r->status.len)
+        ipc_add_str(m, "status", r->status);
     ipc_add_str(m, "to", r->address); // ends the recipient
 }
 
@@ -242,7 +260,7 @@ int queue_list_read(const struct ipc_view *view, const struct queue_list_sink *s
 {
     size_t at = 0;
     struct str name, value;
-    const struct queue_list_recipient none = {STR(""), STR(""), STR(""), STR("")};
+    const struct queue_list_recipient none = {STR(""), STR(""), STR(""), STR(""), STR("")};
     struct queue_list_recipient r = none;
     if (str_is(view->verb, STR("end")))
         return 0;
@@ -259,6 +277,8 @@ int queue_list_read(const struct ipc_view *view, const struct queue_list_sink *s
             r.reason_kind = value;
         } else if (str_is(name, STR("reason"))) {
             r.reason = value;
+        } else if (str_is(name, STR("status"))) {
+            r.status = value;
         } else if (str_is(name, STR("to"))) {
             r.address = value;
             if (sink->recipient(sink->arg, &r) < 0)

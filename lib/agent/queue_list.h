@@ -21,6 +21,7 @@ struct queue_list_recipient {
     struct str original, address; // original may be ""
     struct str reason;            // "" unknown
     struct str reason_kind;       // "delay_reason", "bounce_reason" or ""
+    struct str status;            // enhanced status code of the last attempt, or ""
 };
 // What the walk tells. Each returns 0 to go on, -1 to stop.
 struct queue_list_sink {
@@ -30,6 +31,8 @@ struct queue_list_sink {
 };
 // maildrop, active, incoming, deferred, hold, in that order. 0; -1: the sink stopped, or a directory cannot be read.
 int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err);
+// One message alone. 0 (also when it is not there, or damaged), -1 the sink stopped.
+int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id);
 
 // ---- The frames between showq and postqueue: "message" with its first recipients, "more" with further ones, "end".
 #define QUEUE_LIST_FRAME (64 * 1024) // a frame is ended when it has grown over this

@@ -66,3 +66,26 @@ def put_queue_file(instance, queue, content, mtime=None, mode=0o700):
             os.chown(folder, instance.accounts.owner_uid, -1)
     temporary.rename(folder / queue_id)
     return queue_id
+
+
+def log_entry(recipient, reason, *, status="4.4.1", action="delayed", offset=0, original=None):
+    """One block of a defer or bounce log."""
+    lines = [f"<{recipient}>: {reason}", f"recipient={recipient}", f"offset={offset}", f"dsn_orig_rcpt=rfc822;{recipient}",
+             f"status={status}", f"action={action}", f"reason={reason}"]
+    if original:
+        lines.insert(2, f"original_recipient={original}")
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+def put_queue_log(instance, which, queue_id, text):
+    """Writes defer/X/ID, bounce/ID or trace/ID."""
+    folder = instance.queue_directory / which
+    if which == "defer":
+        folder = folder / queue_id[0]
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / queue_id
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    if instance.accounts.is_root and not instance.user:
+        os.chown(folder, instance.accounts.owner_uid, -1)
+        os.chown(path, instance.accounts.owner_uid, -1)

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: ISC
+// postqueue_flush.c: asks the queue manager for delivery attempts: of everything, of one message, of those that are chosen.
+#include <errno.h>
+#include <stdio.h>
+
+#include "commands/postqueue.h"
+#include "lib/base/log.h"
+#include "lib/mail/address.h"
+
+enum { RELEASE_SECONDS = 60 };
+
+static const char *service_path(struct postqueue *pq, struct str name)
+{
+    return arena_strf(&pq->arena, "public/" STR_FMT, STR_ARG(name)).ptr;
+}
+
+static void die_down(const struct postqueue *pq)
+{
+    log_warn("%s", pq->err.text);
+    die("Cannot flush mail queue - mail system is down");
+}
+
+void postqueue_flush_all(struct postqueue *pq)
+{
+    const struct settings *s = &pq->settings;
+    if (ipc_trigger(service_path(pq, s->queue_service_name), STR("FAID"), &pq->err) < 0)
+        die_down(pq);
+    (void)!ipc_trigger(service_path(pq, s->pickup_service_name), STR("W"), &pq->err); // it looks by itself, only later
+}
+
+void postqueue_flush_site(struct postqueue *pq)
+{
+    struct str site = str_from(pq->options.argument);
+    if (!address_domain_is_valid(site) && !address_domain_is_literal(site))
+        die("Cannot flush mail queue - invalid destination: \"%.100s%s\"", site.ptr, site.len > 100 ? "..." : "");
+    die("Flush service is not configured for destination \"%s\"", site.ptr);
+}
+
+// ---- Messages by id
+
+struct release {
+    struct postqueue *pq;
+    struct buf ids; // each ends in a line feed
+    int64_t count;
+};
+
+static int release_one(struct postqueue *pq, struct ipc_conn *conn, struct str id) CO
+{
+    struct ipc_msg m = IPC_MSG_INIT;
+    struct ipc_view answer;
+    ipc_begin(&m, 1, "release");
+    ipc_add_str(&m, "id", id);
+    int rc = ipc_end(&m) < 0 ? -1 : ipc_call(conn, &m, &answer, clock_deadline(RELEASE_SECONDS), &pq->err);
+    ipc_msg_release(&m);
+    return rc;
+}
+
+static void ask_release(void *arg)
+{
+    co_assert_running();
+    struct release *r = arg;
+    struct postqueue *pq = r->pq;
+    struct str rest = buf_str(&r->ids), id;
+    const char *path = service_path(pq, pq->settings.queue_service_name);
+    struct ipc_conn *conn = ipc_connect(path, clock_deadline(RELEASE_SECONDS), &pq->err);
+    pq->result = conn == NULL ? -1 : 0;
+    while (pq->result == 0 && str_token(&rest, "\n", &id))
+        pq->result = release_one(pq, conn, id);
+    ipc_conn_free(conn);
+    co_loop_stop();
+}
+
+static void release_all(struct release *r)
+{
+    if (postqueue_on_loop(ask_release, r->pq, r) < 0)
+        die_down(r->pq);
+    buf_release(&r->ids);
+}
+
+void postqueue_flush_id(struct postqueue *pq)
+{
+    struct release r = {.pq = pq, .ids = BUF_INIT};
+    if (!queue_id_is_valid(str_from(pq->options.argument)))
+        die("Cannot flush queue ID - invalid name: \"%s\"", pq->options.argument);
+    buf_add_cstr(&r.ids, pq->options.argument);
+    release_all(&r);
+}
+
+static int note_id(void *arg, const struct queue_list_message *m)
+{
+    struct release *r = arg;
+    if (!str_is(m->queue, STR(QUEUE_DEFERRED)))
+        return 0; // the others are under way, or on hold
+    buf_add_str(&r->ids, m->id);
+    buf_add_char(&r->ids, '\n');
+    r->count++;
+    return 0;
+}
+
+static int ignore_recipient(void *arg, const struct queue_list_recipient *recipient)
+{
+    return 0;
+}
+
+void postqueue_flush_chosen(struct postqueue *pq)
+{
+    struct release r = {.pq = pq, .ids = BUF_INIT};
+    struct queue_list_sink sink = {&r, note_id, ignore_recipient};
+    postqueue_list(pq, &sink);
+    if (pq->options.counts)
+        printf("%lld\n", (long long)r.count);
+    else if (pq->options.is_dry_run)
+        printf(STR_FMT, STR_ARG(buf_str(&r.ids)));
+    if (fflush(stdout) != 0)
+        die("write error: %s", strerror(errno));
+    if (!pq->options.is_dry_run && !pq->options.counts && r.count > 0)
+        release_all(&r);
+}
