@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/sys/sys.h"
 
-enum { TICK_MS = 1000, REST_MS = 60 * 1000, DRAIN_MS = 3000, NOTICES_PER_TURN = 20 };
+enum { DRAIN_TICK_MS = 200, DRAIN_MS = 3000, NOTICES_PER_TURN = 20 };
 
 // A connection that announces messages.
 struct client {
@@ -27,6 +27,26 @@ static bool is_in_memory(const char *directory)
     return is;
 }
 
+// How many deliveries master lets run at once: of all services, as any may become a transport. Without the file there
+// are no limits that we know.
+static void read_process_limits(struct qmgr *q)
+{
+    struct arena arena = ARENA_INIT;
+    struct buf path = BUF_INIT;
+    struct err err = ERR_INIT;
+    struct master_row *rows;
+    size_t count = 0;
+    q->process_limits = MAP_INIT;
+    buf_addf(&path, "%s/master.cf", q->settings->config_directory.ptr);
+    if (master_cf_read(q->ctx->conf, buf_cstr(&path), &arena, &rows, &count, &err) < 0)
+        log_warn("%s", err.text);
+    for (size_t i = 0; i < count; i++)
+        if (str_is(rows[i].type, STR("unix")) && rows[i].maxproc < UINT32_MAX)
+            (void)map_set(&q->process_limits, rows[i].name, (void *)(uintptr_t)(rows[i].maxproc + 1));
+    buf_release(&path);
+    arena_release(&arena);
+}
+
 static int init(struct service_context *ctx, struct err *err)
 {
     const struct settings *s = ctx->settings;
@@ -39,6 +59,9 @@ static int init(struct service_context *ctx, struct err *err)
     q->cpus = sys_cpu_count();
     co_event_init(&q->room);
     co_event_init(&q->stirred);
+    co_event_init(&q->due_changed);
+    q->due = QMGR_DUE_INIT;
+    q->clock_offset = clock_wall() - clock_ms() / 1000;
     list_init(&q->clients);
     list_init(&q->chores);
     list_init(&q->removals);
@@ -47,6 +70,7 @@ static int init(struct service_context *ctx, struct err *err)
     if (q->route == NULL)
         return -1;
     ctx->state = q;
+    read_process_limits(q);
     // Those that others' failures lead to exist from the start.
     static const char *const always[] = {"error", "retry", "discard"};
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
@@ -59,13 +83,13 @@ static void tick_main(void *arg)
     co_assert_running();
     struct qmgr *q = arg;
     int64_t drained_by = 0;
-    bool is_busy = false;
+    int64_t pause = 0;
     while (!co_is_cancelled()) {
-        if (is_busy || q->is_retiring)
-            co_sleep_until(clock_ms() + TICK_MS);
+        if (qmgr_is_ending(q))
+            co_sleep_until(clock_ms() + DRAIN_TICK_MS);
         else
-            (void)!co_event_wait(&q->stirred, clock_ms() + REST_MS);
-        is_busy = qmgr_transport_tick(q);
+            (void)!co_event_wait(&q->stirred, clock_ms() + pause);
+        pause = qmgr_transport_tick(q);
         if (!qmgr_is_ending(q))
             continue;
         if (drained_by == 0)
@@ -176,6 +200,8 @@ static void deinit(struct service_context *ctx)
     while ((entry = map_next(&q->messages, &it)) != NULL)
         qmgr_message_free(entry->value); // the files know
     map_release(&q->messages);
+    map_release(&q->process_limits);
+    qmgr_due_release(&q->due);
     qmgr_transport_free_all(q);
     route_close(q->route);
     mem_free(q);

@@ -10,21 +10,34 @@
 #include "lib/sys/sys.h"
 #include "qmgr/qmgr.h"
 
-enum { BATCH_MAX = 1000, LOCKED_RETRY_SECONDS = 5, MODE_EXPIRED = 0010, DEFERRED_SHARE = 4 };
+enum { BATCH_MAX = 1000, LOCKED_RETRY_SECONDS = 5, MODE_EXPIRED = 0010, GUARANTEED_SHARE = 4 };
 
+// New mail and mail that is tried again: while both wait, each has its share, and what one leaves is the other's.
 bool qmgr_active_has_room(const struct qmgr *q, bool for_deferred)
 {
-    size_t limit = (size_t)q->settings->qmgr_message_active_limit;
-    if (for_deferred && limit >= DEFERRED_SHARE) // new mail finds room however much is retried
-        limit -= limit / DEFERRED_SHARE;
-    return q->messages.count < limit && q->recipients < (size_t)q->settings->qmgr_message_recipient_limit;
+    size_t limit = (size_t)q->settings->qmgr_message_active_limit, share = limit / GUARANTEED_SHARE;
+    size_t old = q->retried, new = q->messages.count - q->retried;
+    if (q->recipients >= (size_t)q->settings->qmgr_message_recipient_limit)
+        return false;
+    if (for_deferred) // new mail finds room however much is retried, also when it comes all of a sudden
+        return q->messages.count < limit - (new < share ? share - new : 0);
+    return q->messages.count < limit - (q->old_mail_waits && old < share ? share - old : 0);
 }
 
-static size_t batch_size(const struct qmgr *q)
+static size_t rest(size_t limit, size_t used)
 {
-    size_t limit = (size_t)q->settings->qmgr_message_recipient_limit;
-    size_t least = (size_t)q->settings->qmgr_message_recipient_minimum;
-    size_t room = q->recipients < limit ? limit - q->recipients : 0;
+    return used < limit ? limit - used : 0;
+}
+
+// How many recipients may be read at once, for a message over that transport (NULL: not known yet).
+static size_t batch_size(const struct qmgr *q, const struct qmgr_transport *t)
+{
+    const struct settings *s = q->settings;
+    size_t least = (size_t)s->qmgr_message_recipient_minimum;
+    size_t room = rest((size_t)s->qmgr_message_recipient_limit, q->recipients);
+    size_t of_transport = t ? rest(t->recipients_max, t->recipients) : (size_t)s->default_recipient_limit;
+    if (room > of_transport)
+        room = of_transport;
     if (room > BATCH_MAX)
         room = BATCH_MAX;
     return room > least ? room : least;
@@ -32,26 +45,72 @@ static size_t batch_size(const struct qmgr *q)
 
 static void log_active(const struct qmgr_message *m, int64_t recipients)
 {
-    struct buf rest = BUF_INIT;
-    buf_addf(&rest, ">, size=%lld, nrcpt=%lld (queue active)", (long long)m->request.message_size,
+    struct buf rest_of_line = BUF_INIT;
+    buf_addf(&rest_of_line, ">, size=%lld, nrcpt=%lld (queue active)", (long long)m->request.message_size,
              (long long)recipients);
-    qmgr_message_log_from(m, buf_cstr(&rest));
-    buf_release(&rest);
+    qmgr_message_log_from(m, buf_cstr(&rest_of_line));
+    buf_release(&rest_of_line);
 }
 
-// Only one recipient of redirected mail remains, with the new address. The others are marked first: the one left keeps
-// the file.
-static size_t redirect(struct qmgr_message *m, int fd, struct delivery_recipient *recipients, size_t count)
+static bool log_exists(const struct qmgr *q, const char *which, struct str id)
 {
+    struct buf path = BUF_INIT;
+    bool exists = queue_path(&q->layout, which, id, &path) == 0 && faccessat(AT_FDCWD, buf_cstr(&path), F_OK, 0) == 0;
+    buf_release(&path);
+    return exists;
+}
+
+// What former attempts left beside the file.
+static void read_logs(struct qmgr_message *m)
+{
+    struct qmgr *q = m->qmgr;
+    struct str id = m->request.queue_id;
     struct err err = ERR_INIT;
-    if (m->redirect.len == 0 || count == 0)
-        return count;
-    for (size_t i = 1; fd >= 0 && i < count; i++)
-        if (queue_recipient_mark_done(fd, recipients[i].offset, &err) < 0)
-            log_warn(STR_FMT ": %s", STR_ARG(m->request.queue_id), err.text);
-    recipients[0].address = m->redirect;
-    m->next_recipient_offset = 0;
-    return 1;
+    m->has_bounced = log_exists(q, QUEUE_BOUNCE, id);
+    m->has_trace = log_exists(q, QUEUE_TRACE, id);
+    if (queue_file_remove(AT_FDCWD, &q->layout, QUEUE_DEFER, id, &err) < 0) // this attempt gives new reasons
+        log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
+}
+
+void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct qmgr_destination *d)
+{
+    qmgr_load_at(q, queue, id, 0, true);
+    struct qmgr_due_entry *e = qmgr_due_find(&q->due, id);
+    if (e != NULL)
+        qmgr_due_set_aside(&q->due, e, &d->parked);
+}
+
+// A message in its file, before it is in active/.
+struct source {
+    const char *queue;
+    int fd;            // -1: nobody tried to deliver it before
+    int64_t recipients; // as the log shows them
+};
+
+// The file goes to active/ and the recipients to their destinations, or all wait until there is room.
+static void activate(struct qmgr_message *m, const struct source *from, struct qmgr_assignment *a)
+{
+    struct qmgr *q = m->qmgr;
+    struct str id = m->request.queue_id;
+    struct err err = ERR_INIT;
+    struct qmgr_destination *full = qmgr_assignment_full_at(a);
+    int moved = full != NULL ? 0 : queue_file_move(AT_FDCWD, &q->layout, id, from->queue, QUEUE_ACTIVE, &err);
+    if (full != NULL)
+        qmgr_active_park(q, id, from->queue, full);
+    else if (moved < 0)
+        log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
+    if (moved != 1) { // absent: somebody took it away meanwhile
+        qmgr_assignment_release(a);
+        qmgr_message_free(m);
+        return;
+    }
+    m->request.active_us = clock_wall_us();
+    if (from->fd >= 0)
+        read_logs(m);
+    log_active(m, from->recipients);
+    m->open = 1;
+    qmgr_assignment_queue(a);
+    qmgr_message_release(m);
 }
 
 // ---- From a notice
@@ -80,128 +139,114 @@ void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice)
         buf_release(&id);
         return;
     }
-    if (queue_file_move(AT_FDCWD, &q->layout, m->request.queue_id, QUEUE_INCOMING, QUEUE_ACTIVE, &err) != 1) {
-        if (err.kind != ERR_NONE)
-            log_warn(STR_FMT ": %s", STR_ARG(m->request.queue_id), err.text);
-        qmgr_message_free(m); // absent: a scan was faster
-        return;
-    }
-    m->request.active_us = clock_wall_us();
-    log_active(m, (int64_t)arrival.request.recipient_count);
-    m->open = 1;
-    qmgr_message_assign(m, 0, (struct delivery_recipient *)(uintptr_t)arrival.request.recipients,
-                        arrival.request.recipient_count);
-    qmgr_message_release(m);
+    struct qmgr_assignment a = {.message = m,
+                                .recipients = (struct delivery_recipient *)(uintptr_t)arrival.request.recipients,
+                                .count = arrival.request.recipient_count};
+    const struct source from = {QUEUE_INCOMING, -1, (int64_t)a.count};
+    qmgr_assignment_route(&a);
+    activate(m, &from, &a);
 }
 
 // ---- From the file
 
-static void save_corrupt(struct qmgr *q, struct str id, const char *why)
+static void save_corrupt(struct qmgr *q, const char *queue, struct str id, const char *why)
 {
     struct err err = ERR_INIT;
-    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_CORRUPT, &err) == 1)
+    if (queue_file_move(AT_FDCWD, &q->layout, id, queue, QUEUE_CORRUPT, &err) == 1)
         log_warn(STR_FMT ": message file is damaged (%s); saved in " QUEUE_CORRUPT, STR_ARG(id), why);
     else
         log_warn(STR_FMT ": message file is damaged (%s) and cannot be moved: %s", STR_ARG(id), why, err.text);
 }
 
-// Reads the envelope. 0; -1: the message is not for now, the file was put where it belongs.
-static int read_file(struct qmgr_message *m, int fd, struct queue_envelope *envelope_r, struct err *err)
+static void look_again(struct qmgr *q, const char *queue, struct str id, int64_t seconds)
 {
-    struct qmgr *q = m->qmgr;
-    struct str id = m->request.queue_id;
-    if (queue_envelope_read(fd, &m->batches[0].arena, batch_size(q), 0, envelope_r, err) == 0)
-        return 0;
-    if (err_is_permanent(err)) {
-        save_corrupt(q, id, err->text);
-        return -1;
-    }
-    log_warn(STR_FMT ": cannot read message file: %s", STR_ARG(id), err->text);
-    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, err) == 1)
-        qmgr_scan_soon(&q->incoming, q->settings->minimal_backoff_time);
-    return -1;
+    qmgr_load_at(q, queue, id, clock_wall() + seconds, true);
 }
 
-// Opens active/ID, alone. -1: still being delivered, or gone.
-static int open_alone(struct qmgr *q, struct str id, struct err *err)
+// Opens QUEUE/ID, alone. -1: still being delivered, or gone, or no file that is ready.
+static int open_alone(struct qmgr *q, const char *queue, struct str id, struct stat *st_r)
 {
-    int fd = queue_file_open(AT_FDCWD, &q->layout, QUEUE_ACTIVE, id, O_RDWR, err);
-    if (fd < 0 && err->errnum == ELOOP) {
-        save_corrupt(q, id, "no regular file");
-        return -1;
-    }
-    if (fd >= 0 && sys_flock(fd, SYS_LOCK_EXCLUSIVE, false) == 1)
-        return fd;
-    if (fd >= 0) {
-        close(fd);
-        log_info(STR_FMT ": skipped, still being delivered", STR_ARG(id));
-    } else {
-        log_warn(STR_FMT ": %s", STR_ARG(id), err->text);
-    }
-    if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, err) == 1)
-        qmgr_scan_soon(&q->incoming, LOCKED_RETRY_SECONDS);
-    return -1;
-}
-
-static bool log_exists(const struct qmgr *q, const char *which, struct str id)
-{
-    struct buf path = BUF_INIT;
-    bool exists = queue_path(&q->layout, which, id, &path) == 0 && faccessat(AT_FDCWD, buf_cstr(&path), F_OK, 0) == 0;
-    buf_release(&path);
-    return exists;
-}
-
-// What former attempts left beside the file.
-static void read_logs(struct qmgr_message *m)
-{
-    struct qmgr *q = m->qmgr;
-    struct str id = m->request.queue_id;
     struct err err = ERR_INIT;
-    m->has_bounced = log_exists(q, QUEUE_BOUNCE, id);
-    m->has_trace = log_exists(q, QUEUE_TRACE, id);
-    if (queue_file_remove(AT_FDCWD, &q->layout, QUEUE_DEFER, id, &err) < 0) // this attempt gives new reasons
-        log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
+    int fd = queue_file_open(AT_FDCWD, &q->layout, queue, id, O_RDWR, &err);
+    if (fd < 0) {
+        if (err.errnum == ELOOP) {
+            save_corrupt(q, queue, id, "no regular file");
+        } else if (err.errnum != ENOENT) {
+            log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
+            look_again(q, queue, id, q->settings->minimal_backoff_time);
+        }
+        return -1;
+    }
+    if (fstat(fd, st_r) == 0 && S_ISREG(st_r->st_mode) && (st_r->st_mode & S_IRWXU) == QUEUE_MODE_READY) {
+        if (sys_flock(fd, SYS_LOCK_EXCLUSIVE, false) == 1)
+            return fd;
+        log_info(STR_FMT ": skipped, still being delivered", STR_ARG(id));
+        look_again(q, queue, id, LOCKED_RETRY_SECONDS);
+    }
+    close(fd);
+    return -1;
 }
 
-static void admit(struct qmgr_message *m, int fd, const struct queue_envelope *envelope) CO
+// Only one recipient of redirected mail remains, with the new address. The others are marked first: the one left keeps
+// the file.
+static void redirect(struct qmgr_message *m, int fd, struct qmgr_assignment *a)
 {
-    struct delivery_recipient *recipients = qmgr_message_copy_recipients(&m->batches[0].arena, envelope);
+    struct err err = ERR_INIT;
+    if (m->redirect.len == 0 || a->count == 0)
+        return;
+    for (size_t i = 1; i < a->count; i++)
+        if (queue_recipient_mark_done(fd, a->recipients[i].offset, &err) < 0)
+            log_warn(STR_FMT ": %s", STR_ARG(m->request.queue_id), err.text);
+    a->recipients[0].address = m->redirect;
+    a->count = 1;
+    m->next_recipient_offset = 0;
+}
+
+static void load(struct qmgr_message *m, const char *queue, int fd) CO
+{
+    struct qmgr *q = m->qmgr;
+    struct err err = ERR_INIT;
+    struct qmgr_assignment a = {.message = m};
+    struct queue_envelope *envelope = ARENA_NEW(&m->batches[0].arena, struct queue_envelope);
+    if (queue_envelope_read(fd, &m->batches[0].arena, batch_size(q, NULL), 0, envelope, &err) < 0) {
+        if (err_is_permanent(&err)) {
+            save_corrupt(q, queue, m->request.queue_id, err.text);
+        } else {
+            log_warn(STR_FMT ": cannot read message file: %s", STR_ARG(m->request.queue_id), err.text);
+            look_again(q, queue, m->request.queue_id, q->settings->minimal_backoff_time);
+        }
+        qmgr_message_free(m);
+        return;
+    }
     qmgr_message_set_envelope(m, envelope);
     m->next_recipient_offset = envelope->next_recipient_offset;
-    m->request.active_us = clock_wall_us();
-    int64_t shown = envelope->recipient_count ? envelope->recipient_count : (int64_t)envelope->recipient_count_read;
-    size_t count = redirect(m, fd, recipients, envelope->recipient_count_read);
-    read_logs(m);
-    close(fd);
-    log_active(m, shown);
-    m->open = 1;
-    qmgr_message_assign(m, 0, recipients, count);
-    qmgr_message_release(m);
+    a.recipients = qmgr_message_copy_recipients(&m->batches[0].arena, envelope);
+    a.count = envelope->recipient_count_read;
+    redirect(m, fd, &a);
+    const struct source from = {queue, fd, envelope->recipient_count ? envelope->recipient_count : (int64_t)a.count};
+    qmgr_assignment_route(&a);
+    activate(m, &from, &a);
 }
 
 void qmgr_active_load(struct qmgr *q, const char *queue, struct str id)
 {
-    struct err err = ERR_INIT;
     struct stat st;
     struct qmgr_message *m = qmgr_message_new(q, id);
     if (m == NULL)
         return;
-    struct queue_envelope *envelope = ARENA_NEW(&m->batches[0].arena, struct queue_envelope);
-    int moved = queue_file_move(AT_FDCWD, &q->layout, id, queue, QUEUE_ACTIVE, &err);
-    if (moved < 0)
-        log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
-    int fd = moved == 1 ? open_alone(q, id, &err) : -1;
+    struct qmgr_due_entry *waiting = qmgr_due_find(&q->due, m->request.queue_id);
+    if (waiting != NULL)
+        qmgr_due_forget(&q->due, waiting);
+    int fd = open_alone(q, queue, m->request.queue_id, &st);
     if (fd < 0) {
         qmgr_message_free(m);
         return;
     }
-    m->is_forced_to_expire = fstat(fd, &st) == 0 && (st.st_mode & MODE_EXPIRED);
-    if (read_file(m, fd, envelope, &err) < 0) {
-        close(fd);
-        qmgr_message_free(m);
-        return;
-    }
-    admit(m, fd, envelope);
+    m->is_forced_to_expire = (st.st_mode & MODE_EXPIRED) != 0;
+    m->is_retried = str_is(str_from(queue), STR(QUEUE_DEFERRED));
+    q->retried += m->is_retried;
+    load(m, queue, fd);
+    close(fd);
 }
 
 // ---- The next recipients of a message that has too many to be held at once
@@ -212,24 +257,26 @@ void qmgr_active_refill(struct qmgr_message *m)
     struct qmgr *q = m->qmgr;
     struct err err = ERR_INIT;
     struct queue_envelope envelope = {0};
-    struct delivery_recipient *recipients = NULL;
     int64_t from = m->next_recipient_offset;
     unsigned batch = m->batches[1].open == 0 ? 1 : 2;
     struct arena *arena = &m->batches[batch].arena;
     m->next_recipient_offset = 0;
     arena_release(arena);
+    struct qmgr_assignment a = {.message = m, .batch = batch};
     int fd = queue_file_open(AT_FDCWD, &q->layout, QUEUE_ACTIVE, m->request.queue_id, O_RDONLY, &err);
-    if (fd < 0 || queue_envelope_read(fd, arena, batch_size(q), from, &envelope, &err) < 0) {
+    if (fd < 0 || queue_envelope_read(fd, arena, batch_size(q, m->transport), from, &envelope, &err) < 0) {
         log_warn(STR_FMT ": cannot read further recipients: %s", STR_ARG(m->request.queue_id), err.text);
-        envelope.recipient_count_read = 0;
         m->deferred++; // the file is kept and read again
     } else {
         m->next_recipient_offset = envelope.next_recipient_offset;
-        recipients = qmgr_message_copy_recipients(arena, &envelope);
+        a.recipients = qmgr_message_copy_recipients(arena, &envelope);
+        a.count = envelope.recipient_count_read;
     }
     if (fd >= 0)
         close(fd);
-    qmgr_message_assign(m, batch, recipients, envelope.recipient_count_read);
+    qmgr_assignment_route(&a);
+    qmgr_assignment_queue(&a);
+    m->refilled_at = clock_ms();
     m->is_refilling = false; // not earlier: the batch looks unused until its entries are queued
     qmgr_message_release(m);
 }

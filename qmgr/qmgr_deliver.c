@@ -15,7 +15,7 @@
 #include "qmgr/qmgr.h"
 
 enum { SENDOPT_UTF8_RECIPIENT = 8 };
-enum { CONNECT_SECONDS = 10, HELLO_SECONDS = 60, SEND_SECONDS = 60, CAPACITY_MAX = 10000, ATTEMPTS_MAX = 3 };
+enum { CONNECT_SECONDS = 10, CAPACITY_MAX = 10000, ATTEMPTS_MAX = 3 };
 
 static void agent_unref(struct qmgr_agent *a)
 {
@@ -39,7 +39,7 @@ static unsigned request_flags(const struct qmgr_entry *e)
         flags |= DELIVERY_PROBE_USER;
     if (m->trace_flags & 1024)
         flags |= DELIVERY_RECORD;
-    if (e->destination->busy > 1 || !list_is_empty(&e->destination->waiting))
+    if (e->destination->busy > 1 || qmgr_destination_has_waiting(e->destination))
         flags |= DELIVERY_CACHE_CONNECTION;
     return flags;
 }
@@ -103,7 +103,7 @@ static void writer_main(void *arg)
         struct ipc_msg sending = a->out; // requests made meanwhile gather in the other one
         a->out = batch;
         batch = sending;
-        if (ipc_send(a->conn, &batch, clock_deadline(SEND_SECONDS), &err) < 0) {
+        if (ipc_send(a->conn, &batch, clock_deadline(a->transport->qmgr->settings->qmgr_ipc_timeout), &err) < 0) {
             if (!a->is_closed && !co_has_finished(a->reader))
                 co_cancel(a->reader);
             break;
@@ -129,8 +129,8 @@ static int take_answer(struct qmgr_agent *a, const struct ipc_view *view, struct
     a->transport->qmgr->outstanding--;
     if (--a->busy == 0)
         a->idle_since = clock_ms();
-    d->busy--;
     d->references++;
+    qmgr_destination_delivered(d);
     if (done.dead_dsn.len > 0)
         qmgr_destination_failed(d, done.dead_dsn, done.dead_reason);
     else
@@ -163,7 +163,7 @@ static void give_up_requests(struct qmgr_agent *a)
             continue;
         a->slots[i] = NULL;
         a->transport->qmgr->outstanding--;
-        e->destination->busy--;
+        qmgr_destination_delivered(e->destination);
         qmgr_destination_update(e->destination);
         qmgr_entry_lost(e);
     }
@@ -200,7 +200,7 @@ static int read_hello(struct qmgr_agent *a, struct err *err) CO
 {
     struct ipc_view view;
     int64_t capacity;
-    int rc = ipc_recv(a->conn, &view, clock_deadline(HELLO_SECONDS), err);
+    int rc = ipc_recv(a->conn, &view, clock_deadline(a->transport->qmgr->settings->qmgr_ipc_timeout), err);
     if (rc == 0)
         return err_set(err, ERR_TEMPORARY, "connection closed before the greeting");
     if (rc < 0)
@@ -247,10 +247,19 @@ void qmgr_agent_connect(struct qmgr_transport *t)
 
 // ---- What becomes of entries
 
+void qmgr_entry_close(struct qmgr_entry *e)
+{
+    struct qmgr_message *m = e->message;
+    m->recipients -= e->count;
+    m->qmgr->recipients -= e->count;
+    m->batches[e->batch].open--;
+    qmgr_destination_left(e);
+    qmgr_message_release(m);
+}
+
 void qmgr_entry_settled(struct qmgr_entry *e, struct str statuses)
 {
     struct qmgr_message *m = e->message;
-    struct qmgr_destination *d = e->destination;
     for (size_t i = 0; i < e->count; i++) {
         char status = i < statuses.len ? statuses.ptr[i] : 'd';
         m->deferred += status == 'd';
@@ -259,12 +268,7 @@ void qmgr_entry_settled(struct qmgr_entry *e, struct str statuses)
         m->has_trace |= status == 's' && (e->recipients[i].notify & 2);
     }
     m->has_trace |= (m->trace_flags & (512 | 1024)) != 0;
-    m->recipients -= e->count;
-    m->qmgr->recipients -= e->count;
-    m->batches[e->batch].open--;
-    e->destination = NULL;
-    qmgr_destination_unref(d);
-    qmgr_message_release(m);
+    qmgr_entry_close(e);
 }
 
 // Nobody is there to record the reason: the log says it, the message is deferred.
@@ -289,19 +293,36 @@ static void defer_unrecorded(struct qmgr_entry *e, struct str text)
     qmgr_entry_settled(e, STR(""));
 }
 
-void qmgr_entry_to_retry(struct qmgr_entry *e, struct str text)
+void qmgr_job_to_retry(struct qmgr_job *job, struct str text)
 {
-    struct qmgr_destination *old = e->destination;
-    struct qmgr_transport *retry = qmgr_transport_find(e->message->qmgr, STR("retry"));
-    if (qmgr_transport_is_reporter(old->transport) || retry->is_given_up) {
-        defer_unrecorded(e, text);
-        return;
+    struct list *first = list_first(&job->entries);
+    struct qmgr_entry *e = container_of(first, struct qmgr_entry, link);
+    struct qmgr_message *m = e->message;
+    struct qmgr_transport *retry = qmgr_transport_find(m->qmgr, STR("retry"));
+    bool is_hopeless = qmgr_transport_is_reporter(e->destination->transport) || retry->is_given_up;
+    struct qmgr_destination *d = is_hopeless ? NULL : qmgr_destination_find(retry, text, STR(""));
+    struct qmgr_job *next = qmgr_job_new(m, e->batch);
+    m->open++; // it stays while its entries move
+    for (bool is_last = false; !is_last;) {
+        is_last = job->left == 1; // the job may be gone with its last entry
+        e = container_of(list_first(&job->entries), struct qmgr_entry, link);
+        qmgr_job_drop(e);
+        if (is_hopeless) {
+            defer_unrecorded(e, text);
+            continue;
+        }
+        qmgr_destination_left(e);
+        e->destination = d;
+        e->attempts = 0;
+        d->references++;
+        qmgr_job_add(next, e);
     }
-    e->destination = qmgr_destination_find(retry, text, STR(""));
-    e->attempts = 0;
-    qmgr_destination_unref(old);
-    qmgr_destination_queue(e->destination, e, false);
-    qmgr_transport_run(retry);
+    if (!is_hopeless) {
+        qmgr_destination_queue(d, next);
+        qmgr_destination_unref(d);
+        qmgr_transport_run(retry);
+    }
+    qmgr_message_release(m);
 }
 
 static bool is_marked_done(int fd, int64_t offset)
@@ -326,18 +347,27 @@ static void drop_done(struct qmgr_entry *e)
             m->has_bounced = m->has_trace = true;
     }
     close(fd);
-    m->recipients -= e->count - kept;
-    m->qmgr->recipients -= e->count - kept;
+    size_t gone = e->count - kept;
+    m->recipients -= gone;
+    m->qmgr->recipients -= gone;
+    e->destination->recipients -= gone;
+    e->destination->transport->recipients -= gone;
     e->count = kept;
 }
 
 void qmgr_entry_lost(struct qmgr_entry *e)
 {
+    struct qmgr_destination *d = e->destination;
     drop_done(e);
-    if (e->count == 0)
+    if (e->count == 0) {
         qmgr_entry_settled(e, STR(""));
+        return;
+    }
+    qmgr_job_take_back(e->job, e, &d->jobs[e->message->is_retried ? QMGR_RETRIED : QMGR_FRESH]);
+    if (d->dead_until)
+        qmgr_job_to_retry(e->job, buf_str(&d->dead_text));
     else if (++e->attempts >= ATTEMPTS_MAX)
-        qmgr_entry_to_retry(e, STR("4.3.0 unknown mail transport error"));
+        qmgr_job_to_retry(e->job, STR("4.3.0 unknown mail transport error"));
     else
-        qmgr_destination_queue(e->destination, e, true);
+        qmgr_destination_update(d);
 }

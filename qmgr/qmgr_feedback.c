@@ -85,9 +85,18 @@ bool qmgr_window_failed(struct qmgr_window *w, const struct qmgr_window_rules *r
     return false;
 }
 
-int64_t qmgr_backoff(int64_t age, int64_t minimal, int64_t maximal)
+static int64_t within(int64_t value, int64_t minimal, int64_t maximal)
 {
-    if (age > maximal)
-        age = maximal;
-    return age < minimal ? minimal : age;
+    if (value > maximal)
+        value = maximal;
+    return value < minimal ? minimal : value;
+}
+
+int64_t qmgr_backoff(int64_t age, const struct qmgr_backoff *rules, uint32_t random)
+{
+    int64_t pause = within(age, rules->minimal, rules->maximal);
+    int64_t spread = pause * rules->jitter / 200; // to each side
+    int64_t low = within(pause - spread, rules->minimal, rules->maximal);
+    int64_t high = within(pause + spread, rules->minimal, rules->maximal);
+    return low + (int64_t)random % (high - low + 1);
 }

@@ -29,7 +29,12 @@ void qmgr_window_reset(struct qmgr_window *w, const struct qmgr_window_rules *ru
 void qmgr_window_succeeded(struct qmgr_window *w, const struct qmgr_window_rules *rules, unsigned busy);
 bool qmgr_window_failed(struct qmgr_window *w, const struct qmgr_window_rules *rules); // true: the destination is dead
 
-// Seconds to the next attempt of a message of this age.
-int64_t qmgr_backoff(int64_t age, int64_t minimal, int64_t maximal);
+// Seconds to the next attempt of a message of this age: the age within the bounds, spread by `jitter` percent about that
+// and not beyond the bounds. `random`: any number, each as likely.
+struct qmgr_backoff {
+    int64_t minimal, maximal; // seconds
+    unsigned jitter;          // percent, 0 none
+};
+int64_t qmgr_backoff(int64_t age, const struct qmgr_backoff *rules, uint32_t random);
 
 #endif

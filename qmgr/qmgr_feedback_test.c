@@ -82,10 +82,32 @@ END_TEST
 
 START_TEST(backoff_is_the_age_within_bounds)
 {
-    ck_assert_int_eq(qmgr_backoff(0, 300, 4000), 300);
-    ck_assert_int_eq(qmgr_backoff(-50, 300, 4000), 300);
-    ck_assert_int_eq(qmgr_backoff(1234, 300, 4000), 1234);
-    ck_assert_int_eq(qmgr_backoff(99999, 300, 4000), 4000);
+    const struct qmgr_backoff rules = {.minimal = 300, .maximal = 4000};
+    ck_assert_int_eq(qmgr_backoff(0, &rules, 7), 300);
+    ck_assert_int_eq(qmgr_backoff(-50, &rules, 7), 300);
+    ck_assert_int_eq(qmgr_backoff(1234, &rules, 7), 1234);
+    ck_assert_int_eq(qmgr_backoff(99999, &rules, 7), 4000);
+    const struct qmgr_backoff odd = {.minimal = 500, .maximal = 100, .jitter = 10}; // the least wins
+    ck_assert_int_eq(qmgr_backoff(0, &odd, 7), 500);
+}
+END_TEST
+
+START_TEST(jitter_spreads_within_bounds)
+{
+    const struct qmgr_backoff rules = {.minimal = 300, .maximal = 4000, .jitter = 10};
+    static const struct {
+        int64_t age, low, high;
+    } cases[] = {{0, 300, 315}, {1000, 950, 1050}, {99999, 3800, 4000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t low = INT64_MAX, high = 0;
+        for (uint32_t random = 0; random < 10000; random++) {
+            int64_t pause = qmgr_backoff(cases[i].age, &rules, random);
+            low = pause < low ? pause : low;
+            high = pause > high ? pause : high;
+        }
+        ck_assert_int_eq(low, cases[i].low);
+        ck_assert_int_eq(high, cases[i].high);
+    }
 }
 END_TEST
 
@@ -98,6 +120,7 @@ int main(void)
     tcase_add_test(tc, fractional_feedback_needs_a_cohort);
     tcase_add_test(tc, a_cohort_of_failures_kills);
     tcase_add_test(tc, backoff_is_the_age_within_bounds);
+    tcase_add_test(tc, jitter_spreads_within_bounds);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

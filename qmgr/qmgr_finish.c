@@ -6,6 +6,7 @@
 // Suspends: workers.
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/agent/bounce_client.h"
@@ -19,31 +20,44 @@ static bool is_warning_due(const struct qmgr_message *m)
     return m->deferred > 0 && m->warn_time > 0 && m->warn_time <= clock_wall();
 }
 
-// Tried again after a while: the file's time says when.
 static void defer_message(struct qmgr_message *m)
 {
     struct qmgr *q = m->qmgr;
     struct str id = m->request.queue_id;
     struct err err = ERR_INIT;
-    struct buf path = BUF_INIT;
-    int64_t now = clock_wall();
-    int64_t pause = qmgr_backoff(now - m->request.arrival_us / 1000000, q->settings->minimal_backoff_time,
-                                 q->settings->maximal_backoff_time);
-    struct timespec times[2] = {{.tv_sec = now + pause}, {.tv_sec = now + pause}};
-    if (queue_path(&q->layout, QUEUE_ACTIVE, id, &path) == 0)
-        (void)!utimensat(AT_FDCWD, buf_cstr(&path), times, 0); // tried early at worst
-    buf_release(&path);
     if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_DEFERRED, &err) < 0)
         log_warn(STR_FMT ": cannot defer: %s", STR_ARG(id), err.text); // found again at the next start
+}
+
+// Tried again after a while: the file's time says when.
+static void retry_later(struct qmgr_message *m)
+{
+    struct qmgr *q = m->qmgr;
+    const struct settings *s = q->settings;
+    struct qmgr_backoff rules = {s->minimal_backoff_time, s->maximal_backoff_time, (unsigned)s->qmgr_retry_jitter};
+    struct buf path = BUF_INIT;
+    int64_t now = clock_wall();
+    int64_t when = now + qmgr_backoff(now - m->request.arrival_us / 1000000, &rules, arc4random());
+    struct timespec times[2] = {{.tv_sec = when}, {.tv_sec = when}};
+    if (queue_path(&q->layout, QUEUE_ACTIVE, m->request.queue_id, &path) == 0)
+        (void)!utimensat(AT_FDCWD, buf_cstr(&path), times, 0); // tried early at worst
+    buf_release(&path);
+    defer_message(m);
+    qmgr_load_at(q, QUEUE_DEFERRED, m->request.queue_id, when, false);
     qmgr_message_free(m);
 }
 
 static void end_round(struct qmgr_message *m)
 {
-    if (m->deferred > 0)
+    if (m->deferred > 0) {
+        retry_later(m);
+    } else if (m->parked_at != NULL) {
         defer_message(m);
-    else
+        qmgr_active_park(m->qmgr, m->request.queue_id, QUEUE_DEFERRED, m->parked_at);
+        qmgr_message_free(m);
+    } else {
         qmgr_remove(m);
+    }
 }
 
 // ---- Notifications

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // qmgr_scan.c: recovery of active/ at start, and the scans of incoming/ and deferred/: by the clock, or when asked.
 //
-// A scan looks at one name after the other (a stat each), holds nothing in memory, lets others run after a few, and
-// waits while the active queue is full. Names are seen again by the next scan; what is active already is passed over.
+// A scan looks at one name after the other (a stat each) and lets others run after a few. What lies in incoming/ is taken up
+// as it is seen, and the scan waits while the active queue is full; what lies in deferred/ enters the index of times.
+// At start deferred/ is read once; after that a scan finds only what others have put there, so it is rare.
 // Suspends: everywhere.
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "qmgr/qmgr.h"
 
 enum { NAMES_PER_TURN = 50, INCOMING_PERIOD = 60, ROOM_WAIT_SECONDS = 60, FOLLOW_UP_SECONDS = 5 };
+enum { DEFERRED_PERIODS = 12 }; // queue_run_delay times this: how long a file that appears unannounced may wait
 
 void qmgr_scan_request(struct qmgr_scan *s, bool ignores_times)
 {
@@ -19,39 +21,29 @@ void qmgr_scan_request(struct qmgr_scan *s, bool ignores_times)
     co_event_broadcast(&s->wanted);
 }
 
-void qmgr_scan_soon(struct qmgr_scan *s, int64_t seconds)
-{
-    int64_t then = clock_ms() + seconds * 1000;
-    if (then < s->next) {
-        s->next = then;
-        co_event_broadcast(&s->wanted); // waits anew, not as long
-    }
-}
-
-// 1 due now, 0 not yet or not ours.
-static int is_due(const struct qmgr *q, const struct qmgr_scan *s, bool ignores_times, struct str id, mode_t *mode_r)
+// A message that is complete, or marked as damaged, and not in memory.
+static bool is_ours(const struct qmgr *q, const struct qmgr_scan *s, struct str id, struct stat *st_r)
 {
     struct buf path = BUF_INIT;
-    struct stat st;
-    int rc = 0;
-    if (map_get(&q->messages, id) == NULL && queue_path(&q->layout, s->queue, id, &path) == 0 &&
-        fstatat(AT_FDCWD, buf_cstr(&path), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
-        bool is_ready = (st.st_mode & S_IRWXU) == QUEUE_MODE_READY || (st.st_mode & S_IRWXU) == QUEUE_MODE_CORRUPT;
-        rc = is_ready && (ignores_times || st.st_mtime <= clock_wall());
-        *mode_r = st.st_mode;
-    }
+    bool is = map_get(&q->messages, id) == NULL && queue_path(&q->layout, s->queue, id, &path) == 0 &&
+              fstatat(AT_FDCWD, buf_cstr(&path), st_r, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st_r->st_mode);
     buf_release(&path);
-    return rc;
+    mode_t mode = is ? st_r->st_mode & S_IRWXU : 0;
+    return mode == QUEUE_MODE_READY || mode == QUEUE_MODE_CORRUPT;
 }
 
-static int wait_for_room(struct qmgr *q, bool is_deferred) CO
+int qmgr_scan_wait_for_room(struct qmgr *q, bool is_deferred)
 {
-    while (!qmgr_active_has_room(q, is_deferred)) {
-        if (co_is_cancelled() || qmgr_is_ending(q))
-            return -1;
+    bool *waits = is_deferred ? &q->old_mail_waits : &q->new_mail_waits;
+    int rc = 0;
+    while (rc == 0 && !qmgr_active_has_room(q, is_deferred)) {
+        *waits = true;
         (void)!co_event_wait(&q->room, clock_deadline(ROOM_WAIT_SECONDS)); // looked at again in any case
+        if (co_is_cancelled() || qmgr_is_ending(q))
+            rc = -1;
     }
-    return 0;
+    *waits = false;
+    return rc;
 }
 
 static void set_corrupt_aside(struct qmgr *q, const char *queue, struct str id)
@@ -63,32 +55,67 @@ static void set_corrupt_aside(struct qmgr *q, const char *queue, struct str id)
         log_warn(STR_FMT ": marked as damaged, and cannot be moved: %s", STR_ARG(id), err.text);
 }
 
-static void scan_queue(struct qmgr *q, struct qmgr_scan *s, bool ignores_times) CO
+// One name of incoming/: taken up, unless it waits for a reason.
+static int see_new(struct qmgr *q, struct str id) CO
+{
+    if (qmgr_due_find(&q->due, id) != NULL)
+        return 0;
+    if (qmgr_scan_wait_for_room(q, false) < 0)
+        return -1;
+    qmgr_active_load(q, QUEUE_INCOMING, id);
+    return 0;
+}
+
+// One name of deferred/: its time enters the index. What waits for room at its destination goes on waiting.
+static void see_deferred(struct qmgr *q, const struct qmgr_scan *round, struct str id, int64_t when)
+{
+    const struct qmgr_due_entry *known = qmgr_due_find(&q->due, id);
+    int64_t now = clock_wall(), longest = now + q->settings->maximal_backoff_time;
+    if (known != NULL && known->position == QMGR_DUE_ELSEWHERE)
+        return;
+    if (round->distrusts_times && when > longest)
+        when = now;
+    if (round->ignores_times)
+        qmgr_load_at(q, QUEUE_DEFERRED, id, 0, true);
+    else if (known == NULL || known->when != when)
+        qmgr_load_at(q, QUEUE_DEFERRED, id, when, round->distrusts_times);
+}
+
+static int see(struct qmgr *q, const struct qmgr_scan *round, struct str id) CO
+{
+    struct stat st;
+    if (!is_ours(q, round, id, &st))
+        return 0;
+    if ((st.st_mode & S_IRWXU) == QUEUE_MODE_CORRUPT)
+        set_corrupt_aside(q, round->queue, id);
+    else if (str_is(str_from(round->queue), STR(QUEUE_DEFERRED)))
+        see_deferred(q, round, id, st.st_mtime);
+    else if (st.st_mtime > clock_wall() && !round->ignores_times)
+        qmgr_load_at(q, QUEUE_INCOMING, id, st.st_mtime, false);
+    else
+        return see_new(q, id);
+    return 0;
+}
+
+// `round` is what was asked for when it began.
+static void scan_queue(struct qmgr *q, const struct qmgr_scan *round) CO
 {
     struct err err = ERR_INIT;
     struct str id;
-    bool is_deferred = s == &q->deferred;
-    struct queue_scan *names = queue_scan_open(AT_FDCWD, s->queue, &err);
+    struct queue_scan *names = queue_scan_open(AT_FDCWD, round->queue, &err);
     if (names == NULL) {
         log_warn("%s", err.text);
         return;
     }
     int rc = 0;
     for (unsigned seen = 1; !qmgr_is_ending(q) && (rc = queue_scan_next(names, &id, &err)) == 1; seen++) {
-        mode_t mode;
-        if (is_due(q, s, ignores_times, id, &mode)) {
-            if ((mode & S_IRWXU) == QUEUE_MODE_CORRUPT)
-                set_corrupt_aside(q, s->queue, id);
-            else if (wait_for_room(q, is_deferred) < 0)
-                break;
-            else
-                qmgr_active_load(q, s->queue, id);
-        }
-        if (seen % NAMES_PER_TURN == 0 && co_yield () < 0)
+        if (queue_scan_settle(names, &q->layout, id, &err) < 0)
+            log_warn("%s", err.text);
+        if (see(q, round, id) < 0 || (seen % NAMES_PER_TURN == 0 && co_yield () < 0))
             break;
     }
     if (rc < 0)
-        log_warn("%s: %s", s->queue, err.text);
+        log_warn("%s: %s", round->queue, err.text);
     queue_scan_close(names);
 }
 
@@ -99,10 +126,10 @@ static void scan_loop(struct qmgr *q, struct qmgr_scan *s) CO
             (void)!co_event_wait(&s->wanted, s->next);
             continue;
         }
-        bool ignores_times = s->ignores_times;
-        s->is_requested = s->ignores_times = false;
+        struct qmgr_scan round = *s;
+        s->is_requested = s->ignores_times = s->distrusts_times = false;
         s->next = clock_deadline(s->period);
-        scan_queue(q, s, ignores_times);
+        scan_queue(q, &round);
     }
 }
 
@@ -141,7 +168,7 @@ static void recover_active(struct qmgr *q) CO
 
 static void scan_init(struct qmgr_scan *s, const char *queue, int64_t period)
 {
-    *s = (struct qmgr_scan){.queue = queue, .is_requested = true, .period = (unsigned)period, .next = clock_ms()};
+    *s = (struct qmgr_scan){.queue = queue, .is_requested = true, .period = period, .next = clock_ms()};
     co_event_init(&s->wanted);
 }
 
@@ -149,11 +176,12 @@ void qmgr_scan_start(struct qmgr *q)
 {
     int64_t delay = q->settings->queue_run_delay;
     scan_init(&q->incoming, QUEUE_INCOMING, delay < INCOMING_PERIOD ? delay : INCOMING_PERIOD);
-    scan_init(&q->deferred, QUEUE_DEFERRED, delay);
+    scan_init(&q->deferred, QUEUE_DEFERRED, delay * DEFERRED_PERIODS);
     recover_active(q);
     q->is_ready = true;
     co_spawn("scan-incoming", scan_incoming, q);
     co_spawn("scan-deferred", scan_deferred, q);
+    co_spawn("loader", qmgr_load_main, q);
     // A notice may have gone to the queue manager that we replace, after our first look.
     co_sleep_until(clock_ms() + FOLLOW_UP_SECONDS * 1000);
     qmgr_scan_request(&q->incoming, false);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: ISC
 // qmgr_schedule.c: which entry goes to which agent next.
 //
-// Destinations of a transport take turns, one entry at a time, as long as their windows allow; within a destination
-// messages take turns (qmgr_destination_take). So neither a long list nor a destination that hangs holds up the others.
+// Destinations of a transport take turns, one entry at a time, as long as their windows allow; whose turn it is within a
+// destination is qmgr_job's affair. The last of the deliveries that master lets run at once are for destinations that
+// have few under way. So neither a long list nor destinations that hang hold up the others.
 // Suspends: never.
 #include "qmgr/qmgr.h"
 
+enum { RESERVED_SHARE = 5 }; // of the process limit
 enum { SPREAD_FROM = 4 }; // requests under way at every agent before one more process is worth its start
 
 static bool has_slot(const struct qmgr_agent *a)
@@ -40,17 +42,34 @@ static void want_agents(struct qmgr_transport *t, const struct qmgr_agent *least
         qmgr_agent_connect(t);
 }
 
+// Does one more delivery leave enough for others?
+static bool may_have_more(const struct qmgr_transport *t, const struct qmgr_destination *d)
+{
+    unsigned left = t->process_limit > t->busy ? t->process_limit - t->busy : 0;
+    return t->process_limit == 0 || d->busy == 0 || left > t->process_limit / RESERVED_SHARE || d->busy < left;
+}
+
+static struct qmgr_destination *choose_destination(const struct qmgr_transport *t)
+{
+    LIST_EACH(item, &t->ready)
+    {
+        struct qmgr_destination *d = container_of(item, struct qmgr_destination, link);
+        if (may_have_more(t, d))
+            return d;
+    }
+    return NULL;
+}
+
 void qmgr_transport_run(struct qmgr_transport *t)
 {
-    struct list *first;
+    struct qmgr_destination *d;
     if (qmgr_is_ending(t->qmgr))
         return;
     if (t->is_given_up) {
         qmgr_transport_defer_all(t);
         return;
     }
-    while ((first = list_first(&t->ready)) != NULL) {
-        struct qmgr_destination *d = container_of(first, struct qmgr_destination, link);
+    while (!(t->total_rate_delay_ms && (t->not_before || t->busy > 0)) && (d = choose_destination(t)) != NULL) {
         struct qmgr_agent *a = choose_agent(t, d);
         want_agents(t, a);
         if (a == NULL)

@@ -4,7 +4,7 @@
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
-enum { FAILURES_MAX = 5, RETRY_MS = 1000, AGENT_IDLE_MS = 60 * 1000 };
+enum { FAILURES_MAX = 5, RETRY_MS = 1000, AGENT_IDLE_MS = 60 * 1000, TICK_MS = 1000, REST_MS = 60 * 1000 };
 
 // TRANSPORT_SUFFIX, else default_SUFFIX (or initial_…).
 static int64_t get_number(const struct qmgr_transport *t, const char *suffix, const char *otherwise)
@@ -73,6 +73,24 @@ static void read_limits(struct qmgr_transport *t)
     t->rate_delay_ms = 1000 * get_seconds(t, "destination_rate_delay", "$default_destination_rate_delay");
     if (t->rate_delay_ms > 0)
         t->rules.initial = t->rules.limit = 1;
+    t->total_rate_delay_ms = 1000 * get_seconds(t, "transport_rate_delay", "$default_transport_rate_delay");
+}
+
+static void read_memory_limits(struct qmgr_transport *t)
+{
+    const unsigned most = 100 * 1000 * 1000;
+    t->slot_rules = (struct qmgr_slot_rules){
+        .cost = bounded(get_number(t, "delivery_slot_cost", "$default_delivery_slot_cost"), most),
+        .loan = bounded(get_number(t, "delivery_slot_loan", "$default_delivery_slot_loan"), most),
+        .discount = bounded(get_number(t, "delivery_slot_discount", "$default_delivery_slot_discount"), 100),
+        .minimum = bounded(get_number(t, "minimum_delivery_slots", "$default_minimum_delivery_slots"), most),
+    };
+    t->recipients_max = bounded(get_number(t, "recipient_limit", "$default_recipient_limit"), most);
+    t->recipients_extra = bounded(get_number(t, "extra_recipient_limit", "$default_extra_recipient_limit"), most);
+    t->refill_limit = bounded(get_number(t, "recipient_refill_limit", "$default_recipient_refill_limit"), most);
+    t->refill_delay_ms = 1000 * get_seconds(t, "recipient_refill_delay", "$default_recipient_refill_delay");
+    const char *limit = map_get(&t->qmgr->process_limits, t->name);
+    t->process_limit = limit ? (unsigned)(uintptr_t)limit - 1 : 0;
 }
 
 static bool is_in_list(struct str list, struct str name)
@@ -98,6 +116,7 @@ struct qmgr_transport *qmgr_transport_find(struct qmgr *q, struct str name)
     list_init(&t->agents);
     t->is_deferred = is_in_list(q->settings->defer_transports, name);
     read_limits(t);
+    read_memory_limits(t);
     return t;
 }
 
@@ -133,13 +152,32 @@ void qmgr_transport_failed(struct qmgr_transport *t, const char *reason, bool at
     qmgr_transport_defer_all(t);
 }
 
-// Destinations may go away under the walk: what the map returned last only.
-static void tick_destinations(struct qmgr_transport *t, int64_t now)
+void qmgr_transport_delivered(struct qmgr_transport *t)
+{
+    t->busy--;
+    if (t->total_rate_delay_ms > 0) {
+        t->not_before = clock_ms() + t->total_rate_delay_ms;
+        co_event_signal(&t->qmgr->stirred);
+    }
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return b != 0 && b < a ? b : a;
+}
+
+// Destinations may go away under the walk: what the map returned last only. The end of the first pause, or `next`.
+static int64_t tick_destinations(struct qmgr_transport *t, int64_t now, int64_t next)
 {
     struct map_iter it = MAP_ITER_INIT;
     struct map_entry *entry;
-    while ((entry = map_next(&t->destinations, &it)) != NULL)
-        qmgr_destination_tick(entry->value, now);
+    while ((entry = map_next(&t->destinations, &it)) != NULL) {
+        struct qmgr_destination *d = entry->value;
+        if (d->not_before > now)
+            next = earlier(next, d->not_before);
+        qmgr_destination_tick(d, now);
+    }
+    return next;
 }
 
 static void close_idle_agents(struct qmgr_transport *t, int64_t now)
@@ -155,22 +193,28 @@ static void close_idle_agents(struct qmgr_transport *t, int64_t now)
     }
 }
 
-bool qmgr_transport_tick(struct qmgr *q)
+static int64_t tick_transport(struct qmgr_transport *t, int64_t now, int64_t next)
 {
-    bool is_busy = false;
+    if (t->dead_until && t->dead_until <= now)
+        revive(t);
+    if (t->not_before && t->not_before <= now)
+        t->not_before = 0;
+    next = tick_destinations(t, now, earlier(next, t->not_before));
+    close_idle_agents(t, now);
+    qmgr_transport_run(t);
+    bool is_busy =
+        t->is_connecting || t->dead_until || t->destinations.count > 0 || !list_is_empty(&t->agents);
+    return is_busy ? earlier(next, now + TICK_MS) : next;
+}
+
+int64_t qmgr_transport_tick(struct qmgr *q)
+{
     struct map_iter it = MAP_ITER_INIT;
     struct map_entry *entry;
-    int64_t now = clock_ms();
-    while ((entry = map_next(&q->transports, &it)) != NULL) {
-        struct qmgr_transport *t = entry->value;
-        if (t->dead_until && t->dead_until <= now)
-            revive(t);
-        tick_destinations(t, now);
-        close_idle_agents(t, now);
-        qmgr_transport_run(t);
-        is_busy |= t->is_connecting || t->dead_until || t->destinations.count > 0 || !list_is_empty(&t->agents);
-    }
-    return is_busy;
+    int64_t now = clock_ms(), next = now + REST_MS;
+    while ((entry = map_next(&q->transports, &it)) != NULL)
+        next = tick_transport(entry->value, now, next);
+    return next - now;
 }
 
 void qmgr_transport_revive(struct qmgr *q)
@@ -182,11 +226,8 @@ void qmgr_transport_revive(struct qmgr *q)
         struct map_iter destinations = MAP_ITER_INIT;
         revive(t);
         t->failures = 0;
-        while ((inner = map_next(&t->destinations, &destinations)) != NULL) {
-            struct qmgr_destination *d = inner->value;
-            if (d->dead_until)
-                qmgr_destination_tick(d, d->dead_until);
-        }
+        while ((inner = map_next(&t->destinations, &destinations)) != NULL)
+            qmgr_destination_revive(inner->value);
         qmgr_transport_run(t);
     }
 }

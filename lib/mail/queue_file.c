@@ -168,6 +168,13 @@ int queue_file_open(int queue_dirfd, const struct queue_layout *layout, const ch
 
 // ---- Moves and removal
 
+int queue_rename(int queue_dirfd, const char *from, const char *to, struct err *err)
+{
+    if (rename_making_dirs(queue_dirfd, from, to) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : err_errno(err, "rename %s to %s", from, to);
+}
+
 int queue_file_move(int queue_dirfd, const struct queue_layout *layout, struct str id, const char *from, const char *to,
                     struct err *err)
 {
@@ -175,12 +182,8 @@ int queue_file_move(int queue_dirfd, const struct queue_layout *layout, struct s
     int rc;
     if (queue_path(layout, from, id, &old) < 0 || queue_path(layout, to, id, &new) < 0)
         rc = bad_id(err, id);
-    else if (rename_making_dirs(queue_dirfd, buf_cstr(&old), buf_cstr(&new)) == 0)
-        rc = 1;
-    else if (errno == ENOENT)
-        rc = 0;
     else
-        rc = err_errno(err, "rename %s to %s", buf_cstr(&old), buf_cstr(&new));
+        rc = queue_rename(queue_dirfd, buf_cstr(&old), buf_cstr(&new), err);
     buf_release(&old);
     buf_release(&new);
     return rc;

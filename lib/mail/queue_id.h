@@ -12,4 +12,7 @@ void queue_id_add(struct buf *b, bool is_long, int64_t wall_us, uint64_t inode);
 #define QUEUE_HASH_MAX 16
 void queue_id_hash(struct str id, char hash_r[QUEUE_HASH_MAX]);
 
+// renameat that creates missing hash directories of the target. 1 moved, 0 absent, -1.
+int queue_rename(int queue_dirfd, const char *from, const char *to, struct err *err);
+
 #endif

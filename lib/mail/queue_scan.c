@@ -4,13 +4,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "lib/mail/queue_file.h"
+#include "lib/mail/queue_id.h"
 
 enum { SCAN_DEPTH = 12 };
 
 struct queue_scan {
+    int queue_dirfd;
+    char queue[QUEUE_NAME_MAX + 1];
+    char hash[SCAN_DEPTH]; // the names of the directories below the first
     DIR *dirs[SCAN_DEPTH];
     unsigned depth; // directories open
 };
@@ -34,6 +39,8 @@ struct queue_scan *queue_scan_open(int queue_dirfd, const char *queue, struct er
         return NULL;
     }
     struct queue_scan *s = MEM_NEW(struct queue_scan);
+    s->queue_dirfd = queue_dirfd;
+    snprintf(s->queue, sizeof s->queue, "%s", queue);
     s->dirs[s->depth++] = dir;
     return s;
 }
@@ -44,8 +51,10 @@ static void descend(struct queue_scan *s, const char *name)
     if (s->depth == SCAN_DEPTH)
         return;
     DIR *dir = open_dir(dirfd(s->dirs[s->depth - 1]), name);
-    if (dir != NULL)
-        s->dirs[s->depth++] = dir;
+    if (dir == NULL)
+        return;
+    s->hash[s->depth] = name[0];
+    s->dirs[s->depth++] = dir;
 }
 
 int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err)
@@ -70,6 +79,25 @@ int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err)
         return 1;
     }
     return 0;
+}
+
+int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, struct str id, struct err *err)
+{
+    struct buf should = BUF_INIT, is = BUF_INIT;
+    int rc = 0;
+    buf_addf(&is, "%s/", s->queue);
+    for (unsigned level = 1; level < s->depth; level++)
+        buf_addf(&is, "%c/", s->hash[level]);
+    buf_add_str(&is, id);
+    if (queue_path(layout, s->queue, id, &should) < 0 || str_is(buf_str(&should), buf_str(&is)))
+        rc = 0;
+    else if (faccessat(s->queue_dirfd, buf_cstr(&should), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = err_set(err, ERR_PERMANENT, "%s is in the way of %s", buf_cstr(&should), buf_cstr(&is));
+    else
+        rc = queue_rename(s->queue_dirfd, buf_cstr(&is), buf_cstr(&should), err);
+    buf_release(&should);
+    buf_release(&is);
+    return rc;
 }
 
 void queue_scan_close(struct queue_scan *s)
