@@ -61,6 +61,8 @@ WORKLOADS = (
     Workload("memory", "memory per idle session after EHLO", "KiB",
              lambda t, s, n: workloads.idle_memory(t, s, n), 200, 100, more_is_better=False, queues=("ram",),
              counts=(("dromos", 5000),), rounds=1),
+    Workload("cold-start", "SMTP server started for a connection, main.cf of 1,000 lines", "ms",
+             lambda t, s, n: workloads.cold_start(t, s, n), 20, 10, more_is_better=False, queues=("ram",), rounds=1),
     Workload("relay-idle", "relay among idle sessions (200; ours 5,000)", "messages/s",
              lambda t, s, n: workloads.relay_among_idle(t, s, n, 3000), 200, 0, queues=("ram",),
              counts=(("dromos", 5000),), rounds=1),

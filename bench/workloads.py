@@ -2,13 +2,14 @@
 """The workloads: each takes a suite and gives one figure."""
 import os
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 from suites import TOP, debian_postfix, postfix_flavour  # first: it makes the harness importable
 from measure import SystemCalls, cpu_seconds, pss_kib
-from harness import ensure_accounts, free_port, is_listening, wait_until
+from harness import Instance, ensure_accounts, free_port, is_listening, wait_until
 
 RUN_TIMEOUT = 900  # seconds for one run of one workload
 
@@ -138,6 +139,32 @@ def system_calls(tools, suite, messages):
         counts = calls.finish()
     suite.last_calls = counts
     return sum(counts.values()) / messages
+
+
+def cold_start(tools, suite, count):
+    """Milliseconds (the least of `count`) from a connection to the greeting of an SMTP server that is started for it, with a
+    main.cf of 1,000 lines more. The kernel's part (fork, exec, shared libraries) is included."""
+    running = suite.instance
+    extra = {f"site_parameter_{i}": f"value {i} of $myhostname and $mydomain" for i in range(1000)}
+    one = Instance(suite.folder / "cold", flavour=running.flavour, main=extra, inet_row="")
+    one.inet_row = f"127.0.0.1:{one.port} inet n - n - 1 smtpd\n  -o max_use=1 -o smtpd_peername_lookup=no"
+    one.write()
+    one.start()
+    times = []
+    try:
+        for _ in range(count):
+            begin = time.monotonic()
+            with socket.create_connection(("127.0.0.1", one.port), 10) as client:
+                if not client.recv(100).startswith(b"220"):
+                    raise RuntimeError(f"{suite.name}: no greeting")
+                times.append((time.monotonic() - begin) * 1000)
+                client.sendall(b"QUIT\r\n")
+                client.recv(100)
+            time.sleep(0.05)
+    finally:
+        one.stop()
+        one.remove()
+    return min(times)
 
 
 def build_directory():

@@ -29,8 +29,7 @@ static struct dir_list list_new(struct arena *arena, const char *const *dirs)
     return list;
 }
 
-// "hash:/srv/mail/aliases" in a value: a changed table is opened again, so its directory must stay in reach.
-static void add_tables_of(struct dir_list *list, struct str value)
+static void add_dirs_of(struct dir_list *list, struct str value)
 {
     struct str rest = value, token;
     while (str_token(&rest, ", \t\r\n{}", &token)) {
@@ -42,24 +41,24 @@ static void add_tables_of(struct dir_list *list, struct str value)
     }
 }
 
+// "hash:/srv/mail/aliases" in a value: a changed table is opened again, so its directory must stay in reach.
+static void add_tables_of(struct dir_list *list, const struct conf *conf, struct str written)
+{
+    struct buf value = BUF_INIT;
+    if (str_find(written, ':') >= 0 && conf_expand(conf, written, &value, NULL) == 0) // the colon is cheaper than an expansion
+        add_dirs_of(list, buf_str(&value));
+    buf_release(&value);
+}
+
 static void add_tables(struct dir_list *list, const struct service_run *run)
 {
     size_t at = 0;
     struct conf_entry entry;
-    struct buf value = BUF_INIT;
-    while (conf_next(run->ctx.conf, &at, &entry)) {
-        buf_clear(&value);
-        if (conf_expand(run->ctx.conf, entry.value, &value, NULL) == 0)
-            add_tables_of(list, buf_str(&value));
-    }
-    for (char **override = run->options.overrides; *override != NULL; override++) {
-        buf_clear(&value);
-        if (conf_expand(run->ctx.conf, str_from(*override), &value, NULL) == 0)
-            add_tables_of(list, buf_str(&value));
-    }
-    buf_release(&value);
+    while (conf_next(run->ctx.conf, &at, &entry))
+        add_tables_of(list, run->ctx.conf, entry.value);
+    for (char **override = run->options.overrides; *override != NULL; override++)
+        add_tables_of(list, run->ctx.conf, str_from(*override));
 }
-
 void service_enter_jail(struct service_run *run)
 {
     struct err err = ERR_INIT;
