@@ -65,7 +65,9 @@ struct access *access_open(const struct conf *conf, const struct settings *setti
     a->route = route;
     a->classes = MAP_INIT_NOCASE;
     a->policies = policy_pool_new(settings);
+    a->login_maps = table_list_open(settings->smtpd_sender_login_maps, 0);
     a->parents_bare = has_word(settings->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
+    a->checks_unlisted = !has_word(settings->receive_override_options, STR("no_unknown_recipient_checks"));
     if (compile_classes(a, err) == 0) {
         compile_lists(a);
         if (access_check_lists(a, err) == 0)
@@ -86,6 +88,7 @@ void access_close(struct access *a)
     map_release(&a->tables);
     map_release(&a->classes);
     policy_pool_free(a->policies);
+    table_list_close(a->login_maps);
     arena_release(&a->arena);
     mem_free(a);
 }

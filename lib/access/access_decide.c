@@ -162,12 +162,19 @@ static bool falls_into_net(struct access_walk *w) CO
     return run_alone(w, "mynetworks", "reject_unauth_destination");
 }
 
+// The sender's list, and whether the sender exists.
+static bool run_sender_list(struct access_walk *w) CO
+{
+    return run_list(w, LIST_SENDER) || (w->access->settings->smtpd_reject_unlisted_sender && w->access->checks_unlisted &&
+                                        !w->session->is_dropping && run_alone(w, "smtpd_reject_unlisted_sender", "reject_unlisted_sender"));
+}
+
 static bool run_recipient_lists(struct access_walk *w) CO
 {
     static const enum access_list_id delayed[] = {LIST_CLIENT, LIST_HELO, LIST_SENDER};
     bool relay_first = w->access->settings->smtpd_relay_before_recipient_restrictions;
     for (size_t i = 0; i < 3 && w->access->settings->smtpd_delay_reject; i++)
-        if (run_list(w, delayed[i]) || w->session->is_dropping)
+        if ((delayed[i] == LIST_SENDER ? run_sender_list(w) : run_list(w, delayed[i])) || w->session->is_dropping)
             return !w->session->is_dropping;
     w->has_identified = false; // permissions of the lists before do not extend to relaying
     if (run_list(w, relay_first ? LIST_RELAY : LIST_RECIPIENT) || run_list(w, relay_first ? LIST_RECIPIENT : LIST_RELAY))
@@ -177,7 +184,7 @@ static bool run_recipient_lists(struct access_walk *w) CO
 
 static bool run_unlisted(struct access_walk *w) CO
 {
-    return w->access->settings->smtpd_reject_unlisted_recipient && !w->session->is_dropping &&
+    return w->access->settings->smtpd_reject_unlisted_recipient && w->access->checks_unlisted && !w->session->is_dropping &&
            run_alone(w, "smtpd_reject_unlisted_recipient", "reject_unlisted_recipient");
 }
 
@@ -198,7 +205,7 @@ static bool run_stage(struct access_walk *w) CO
         return refused;
     case ACCESS_MAIL:
         w->if_permit = carried[1];
-        refused = !is_delayed && run_list(w, LIST_SENDER);
+        refused = !is_delayed && run_sender_list(w);
         carried[2] = w->if_permit;
         return refused;
     case ACCESS_RCPT:

@@ -64,6 +64,8 @@ struct access {
     struct map classes; // name -> struct access_list
     struct map tables;  // "type:name" -> struct table
     struct policy_pool *policies;
+    struct table_list *login_maps; // smtpd_sender_login_maps
+    bool checks_unlisted; // receive_override_options do not forbid it
     bool parents_bare;  // parent_domain_matches_subdomains has smtpd_access_maps
 };
 
@@ -151,6 +153,9 @@ enum { DESTINATION_PERMIT, DESTINATION_REJECT, DESTINATION_DEFER }; // details o
 enum access_word judge_generic(struct access_walk *w, const struct access_rule *r);      // access_generic.c
 enum access_word judge_identity(struct access_walk *w, const struct access_rule *r);     // access_generic.c
 enum access_word judge_destination(struct access_walk *w, const struct access_rule *r) CO;  // access_destination.c
-enum access_word judge_unlisted(struct access_walk *w, const struct access_rule *r) CO;     // access_destination.c
+enum { UNLISTED_RECIPIENT, UNLISTED_SENDER };                                            // details of judge_unlisted
+enum access_word judge_unlisted(struct access_walk *w, const struct access_rule *r) CO;  // access_unlisted.c
+enum access_login { LOGIN_AUTHENTICATED, LOGIN_UNAUTHENTICATED, LOGIN_KNOWN, LOGIN_ANY }; // details of judge_login
+enum access_word judge_login(struct access_walk *w, const struct access_rule *r) CO;     // access_login.c
 
 #endif

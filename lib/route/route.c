@@ -135,6 +135,7 @@ static void open_tables(struct route *r)
     r->relay_recipient_maps = table_list_open(set->relay_recipient_maps, 0);
     r->canonical_maps = table_list_open(set->canonical_maps, 0);
     r->recipient_canonical_maps = table_list_open(set->recipient_canonical_maps, 0);
+    r->sender_canonical_maps = table_list_open(set->sender_canonical_maps, 0);
 }
 
 struct route *route_open(const struct settings *settings, struct err *err)
@@ -180,6 +181,7 @@ void route_close(struct route *r)
     table_list_close(r->relay_recipient_maps);
     table_list_close(r->canonical_maps);
     table_list_close(r->recipient_canonical_maps);
+    table_list_close(r->sender_canonical_maps);
     mem_free(r->own_addrs);
     arena_release(&r->arena);
     mem_free(r);

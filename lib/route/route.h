@@ -35,10 +35,16 @@ int route_is_local_domain(struct route *r, struct str domain, struct err *err) C
 bool route_is_own_address(const struct route *r, const struct net_addr *addr); // inet_interfaces or proxy_interfaces
 int route_class_of_domain(struct route *r, struct str domain, enum route_class *class_r,
                           struct err *err) CO MUST_CHECK; // 0, -1
-// Does the recipient exist, by the recipient maps of its class (RFC: unknown means 550 5.1.1)? 1 yes or unknowable, 0
-// no, -1 failed. *reason_r: "User unknown in local recipient table" …
-int route_recipient_exists(struct route *r, struct str recipient, struct arena *arena, struct str *reason_r,
-                           struct err *err) CO MUST_CHECK;
+// Does the address exist, by the mappings, the transport it would take (error:, retry:) and the recipient maps of its class?
+// 1 yes or unknowable, 0 no, -1 failed. The null sender exists.
+struct route_unknown {
+    struct arena *arena; // the caller's, for the texts
+    int64_t code;        // of the reply, by the parameters of the class: 550 …
+    struct str status;   // "5.1.1"; its first digit may not fit the code
+    struct str text;     // "User unknown in local recipient table" …
+};
+int route_recipient_exists(struct route *r, struct str recipient, struct route_unknown *why_r, struct err *err) CO MUST_CHECK;
+int route_sender_exists(struct route *r, struct str sender, struct route_unknown *why_r, struct err *err) CO MUST_CHECK;
 // May anyone relay to this recipient (local, virtual or relay class)? 1/0/-1. The net under every restriction list.
 int route_is_authorized_destination(struct route *r, struct str recipient, struct err *err) CO MUST_CHECK;
 

@@ -22,7 +22,7 @@ struct route {
     struct route_transport local_transport, virtual_transport, relay_transport, default_transport;
     struct table_list *transport_maps, *relayhost_maps, *default_transport_maps, *relocated_maps;
     struct table_list *local_recipient_maps, *virtual_alias_maps, *virtual_mailbox_maps, *relay_recipient_maps;
-    struct table_list *canonical_maps, *recipient_canonical_maps;
+    struct table_list *canonical_maps, *recipient_canonical_maps, *sender_canonical_maps;
     bool transport_parents_bare; // parent_domain_matches_subdomains has transport_maps
 };
 

@@ -35,6 +35,8 @@ static void setup(void)
     set.empty_address_recipient = STR("MAILER-DAEMON");
     set.empty_address_relayhost_maps_lookup_key = STR("<>");
     set.empty_address_default_transport_maps_lookup_key = STR("<>");
+    set.unknown_local_recipient_reject_code = set.unknown_virtual_alias_reject_code = 550;
+    set.unknown_virtual_mailbox_reject_code = set.unknown_relay_recipient_reject_code = 550;
     set.double_bounce_sender = STR("double-bounce");
     set.propagate_unmatched_extensions = STR("canonical, virtual");
     set.append_at_myorigin = set.append_dot_mydomain = set.swap_bangpath = set.allow_percent_hack = true;
@@ -146,12 +148,12 @@ END_TEST
 
 START_TEST(failing_tables_are_temporary)
 {
-    struct str reason;
+    struct route_unknown why = {.arena = &arena};
     struct err err = ERR_INIT;
     set.transport_maps = STR("fail:x");
     set.local_recipient_maps = STR("fail:x");
     ck_assert_str_eq(resolve("u@a.example"), "!");
-    ck_assert_int_eq(route_recipient_exists(route, STR("joe@example.com"), &arena, &reason, &err), -1);
+    ck_assert_int_eq(route_recipient_exists(route, STR("joe@example.com"), &why, &err), -1);
     ck_assert_int_eq(err.kind, ERR_TEMPORARY);
 }
 END_TEST
@@ -180,33 +182,77 @@ START_TEST(standard_form_completes_addresses)
 }
 END_TEST
 
+// "yes", "!" or why not: "550 5.1.1 text".
+static const char *answer(int found, const struct route_unknown *why)
+{
+    if (found != 0)
+        return found > 0 ? "yes" : "!";
+    return arena_strf(&arena, "%d " STR_FMT " " STR_FMT, (int)why->code, STR_ARG(why->status), STR_ARG(why->text)).ptr;
+}
+
 static const char *exists(const char *recipient)
 {
-    struct str reason;
+    struct route_unknown why = {.arena = &arena};
     struct err err = ERR_INIT;
-    int found;
     open_route();
-    found = route_recipient_exists(route, str_from(recipient), &arena, &reason, &err);
-    return found > 0 ? "yes" : found < 0 ? "!" : arena_cstr(&arena, reason);
+    return answer(route_recipient_exists(route, str_from(recipient), &why, &err), &why);
+}
+
+static const char *sender_exists(const char *sender)
+{
+    struct route_unknown why = {.arena = &arena};
+    struct err err = ERR_INIT;
+    open_route();
+    return answer(route_sender_exists(route, str_from(sender), &why, &err), &why);
 }
 
 START_TEST(recipients_are_checked_by_class)
 {
     ck_assert_str_eq(exists("joe@example.com"), "yes");
     ck_assert_str_eq(exists("joe+ext@localhost"), "yes");
-    ck_assert_str_eq(exists("nobody@example.com"), "User unknown in local recipient table");
+    ck_assert_str_eq(exists("nobody@example.com"), "550 5.1.1 User unknown in local recipient table");
     ck_assert_str_eq(exists("canon@example.com"), "yes");
     ck_assert_str_eq(exists("PostMaster@example.com"), "yes");
     ck_assert_str_eq(exists("a@v.example"), "yes");
-    ck_assert_str_eq(exists("b@v.example"), "User unknown in virtual alias table");
+    ck_assert_str_eq(exists("b@v.example"), "550 5.1.1 User unknown in virtual alias table");
+    ck_assert_str_eq(exists("postmaster@v.example"), "550 5.1.1 User unknown in virtual alias table");
     ck_assert_str_eq(exists("joe@vm.example"), "yes");
-    ck_assert_str_eq(exists("jane@vm.example"), "User unknown in virtual mailbox table");
+    ck_assert_str_eq(exists("jane@vm.example"), "550 5.1.1 User unknown in virtual mailbox table");
     ck_assert_str_eq(exists("any@relay.example"), "yes");
     ck_assert_str_eq(exists("any@far.example"), "yes");
     teardown();
     set.relay_recipient_maps = STR("inline:{x@relay.example=ok}");
-    ck_assert_str_eq(exists("any@relay.example"), "User unknown in relay recipient table");
+    set.unknown_relay_recipient_reject_code = 454;
+    set.unknown_local_recipient_reject_code = 450;
+    set.show_user_unknown_table_name = false;
+    ck_assert_str_eq(exists("any@relay.example"), "454 5.1.1 User unknown");
     ck_assert_str_eq(exists("x@relay.example"), "yes");
+    ck_assert_str_eq(exists("nobody@example.com"), "450 5.1.1 User unknown");
+}
+END_TEST
+
+START_TEST(transports_refuse_before_the_maps_of_the_class)
+{
+    set.transport_maps = STR("inline:{{far.example = error:5.7.1 no mail}, {slow.example = retry:4.2.1 wait}, {no.example=error:never},"
+                             " {ghost@example.com = error:5.1.6 went away}, {a@v.example = error:5.7.1 unused}}");
+    ck_assert_str_eq(exists("x@far.example"), "550 5.7.1 no mail");
+    ck_assert_str_eq(exists("x@slow.example"), "450 4.2.1 wait");
+    ck_assert_str_eq(exists("x@no.example"), "550 5.1.1 never");
+    ck_assert_str_eq(exists("ghost@example.com"), "550 5.1.6 went away");
+    ck_assert_str_eq(exists("a@v.example"), "yes");
+}
+END_TEST
+
+START_TEST(senders_are_checked_likewise)
+{
+    set.sender_canonical_maps = STR("inline:{masked@example.com=joe@example.com}");
+    ck_assert_str_eq(sender_exists(""), "yes");
+    ck_assert_str_eq(sender_exists("joe@example.com"), "yes");
+    ck_assert_str_eq(sender_exists("masked@example.com"), "yes");
+    ck_assert_str_eq(exists("masked@example.com"), "550 5.1.1 User unknown in local recipient table");
+    ck_assert_str_eq(sender_exists("nobody@example.com"), "550 5.1.0 User unknown in local recipient table");
+    ck_assert_str_eq(sender_exists("b@v.example"), "550 5.1.1 User unknown in virtual alias table");
+    ck_assert_str_eq(sender_exists("any@far.example"), "yes");
 }
 END_TEST
 
@@ -263,6 +309,8 @@ int main(void)
     tcase_add_test(tc, failing_tables_are_temporary);
     tcase_add_test(tc, standard_form_completes_addresses);
     tcase_add_test(tc, recipients_are_checked_by_class);
+    tcase_add_test(tc, transports_refuse_before_the_maps_of_the_class);
+    tcase_add_test(tc, senders_are_checked_likewise);
     tcase_add_test(tc, only_our_classes_may_be_relayed_to);
     tcase_add_test(tc, canonical_maps_one_address);
     suite_add_tcase(s, tc);

@@ -212,4 +212,4 @@ static int unix_lookup(struct table *t, struct str key, struct buf *value_r, str
 }
 
 // is_file: /etc/passwd is the file whose change is noticed.
-const struct table_type table_type_unix = {"unix", false, true, unix_open, unix_lookup, NULL, unix_close, 0};
+const struct table_type table_type_unix = {"unix", true, true, unix_open, unix_lookup, NULL, unix_close, 0};
