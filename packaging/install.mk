@@ -1,6 +1,6 @@
 # install: programs, manuals and sample configuration below DESTDIR. As root, set-gid modes and groups are set as well.
 
-COMMANDS := $(filter post% sendmail,$(filter-out postlogd postscreen,$(PROGRAMS)))
+COMMANDS := $(filter post% qshape sendmail,$(filter-out postlogd postscreen,$(PROGRAMS)))
 DAEMONS  := $(filter-out $(COMMANDS) mailq newaliases,$(PROGRAMS))
 SETGID   := $(filter postdrop postqueue postlog,$(PROGRAMS))
 MANUALS  := $(wildcard */*.[1578] */*/*.[1578] docs/man/*.[1578])

@@ -251,3 +251,45 @@ def test_without_rights(instance):
     system = instance(start=False, flavour=dromos_flavour())
     result = system.run("postsuper", "-d", "ALL", check=False, user=system.person)
     assert result.returncode == 1 and "use of this command is reserved for the superuser" in result.stderr
+
+
+# ---- qshape
+
+def fill_shapes(system):
+    """Mail to domains of several levels, of several ages. A burst to one with a very long name."""
+    domains = [["a.example"], ["b.example", "sub.b.example"], ["x.sub.b.example", "a.example", "a.example"], ["Aa.TEST"]]
+    for number in range(24):
+        age = (10, 200, 400, 1500, 9000, 100000)[number % 6]
+        recipients = [f"u{i}@{domain}" for i, domain in enumerate(domains[number % 4])]
+        put_queue_file(system, ("deferred", "incoming", "hold")[number % 3],
+                       queue_file_bytes(("s@from.example", "", "t@other.example")[number % 3], recipients, arrival=NOW - age))
+    put_queue_file(system, "deferred", queue_file_bytes("a@x.example", [f"u{i}@{'a' * 50}.example" for i in range(1200)]))
+    for number in range(9):
+        put_queue_file(system, "deferred", queue_file_bytes("a@x.example", [f"u@s{number}.corp.test"], arrival=NOW - 200 * number))
+
+
+SHAPES = ["", "deferred", "-s deferred hold", "-p deferred", "-b 3 -t 10 deferred", "-l deferred", "-w 20 deferred",
+          "-w 100 -p -m 2 deferred", "-n 2 -N 5 deferred", "maildrop", "-b 15 deferred", "-b 1 hold", "-b 0 -t 0 deferred",
+          "-l -b 4 -t 60 -p deferred hold incoming", "-b 20 -w 150 deferred"]
+
+
+def test_qshape_as_debian(instance, debian, workdir):
+    """Lines are sorted: Debian's leaves the order of equal rows open."""
+    script = debian.command_directory / "qshape"
+    system = instance(start=False)
+    fill_shapes(system)
+    environment = {**system.env(), **debian.environment, "PATH": f"{debian.command_directory}:/usr/bin:/bin"}
+    for options in SHAPES:
+        wanted = subprocess.run(["perl", script, *options.split()], env=environment, capture_output=True, text=True, timeout=60,
+                                check=False)
+        got = system.run("qshape", *options.split())
+        assert sorted(got.stdout.splitlines()) == sorted(wanted.stdout.splitlines()), options
+        assert wanted.returncode == 0 and got.stdout.splitlines()[1].split()[0] == "TOTAL"
+
+
+def test_qshape_draws_on_a_terminal(instance):
+    system = instance(start=False)
+    fill_shapes(system)
+    shown = subprocess.run(["script", "-qec", f"{system.program('qshape')} deferred", "/dev/null"], env=system.env(),
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert re.search(r"< +5 min \|#{40} 1\d{3}", shown) and re.search(r"1280\+ min \|#? ?\d+", shown)

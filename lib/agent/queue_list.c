@@ -19,6 +19,7 @@ struct list_walk {
     struct arena arena; // reset for each message
     struct buf clean;
     struct map told; // addresses that a log spoke of
+    bool skips_logs;
 };
 
 static struct str printable(struct list_walk *w, struct str text)
@@ -94,7 +95,7 @@ static int tell_log(struct list_walk *w, const char *which, struct str id)
 static int tell_recipients(struct list_walk *w, struct str queue, struct str id, struct queue_recipient *items,
                            size_t count)
 {
-    bool has_logs = !str_is(queue, STR(QUEUE_MAILDROP));
+    bool has_logs = !w->skips_logs && !str_is(queue, STR(QUEUE_MAILDROP));
     int rc = has_logs ? tell_log(w, QUEUE_DEFER, id) : 0;
     if (rc == 0 && has_logs)
         rc = tell_log(w, QUEUE_BOUNCE, id);
@@ -189,24 +190,46 @@ static int walk_queue(struct list_walk *w, const char *queue, struct err *err)
     return rc;
 }
 
+static void walk_init(struct list_walk *w, const struct queue_layout *layout, const struct queue_list_sink *sink)
+{
+    *w = (struct list_walk){.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .told = MAP_INIT};
+}
+
+static void walk_release(struct list_walk *w)
+{
+    arena_release(&w->arena);
+    buf_release(&w->clean);
+}
+
 int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err)
 {
     static const char *const queues[] = {QUEUE_MAILDROP, QUEUE_ACTIVE, QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD};
-    struct list_walk w = {.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .told = MAP_INIT};
+    struct list_walk w;
     int rc = 0;
+    walk_init(&w, layout, sink);
     for (size_t i = 0; rc == 0 && i < sizeof queues / sizeof queues[0]; i++)
         rc = walk_queue(&w, queues[i], err);
-    arena_release(&w.arena);
-    buf_release(&w.clean);
+    walk_release(&w);
+    return rc;
+}
+
+int queue_list_envelopes(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue,
+                         struct err *err)
+{
+    struct list_walk w;
+    walk_init(&w, layout, sink);
+    w.skips_logs = true;
+    int rc = walk_queue(&w, queue, err);
+    walk_release(&w);
     return rc;
 }
 
 int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id)
 {
-    struct list_walk w = {.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .told = MAP_INIT};
+    struct list_walk w;
+    walk_init(&w, layout, sink);
     int rc = tell_file(&w, queue, id);
-    arena_release(&w.arena);
-    buf_release(&w.clean);
+    walk_release(&w);
     return rc;
 }
 

@@ -31,6 +31,8 @@ struct queue_list_sink {
 };
 // maildrop, active, incoming, deferred, hold, in that order. 0; -1: the sink stopped, or a directory cannot be read.
 int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err);
+// One queue, without a look at the logs: reasons and statuses stay empty.
+int queue_list_envelopes(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct err *err);
 // One message alone. 0 (also when it is not there, or damaged), -1 the sink stopped.
 int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id);
 
