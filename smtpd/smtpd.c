@@ -60,6 +60,19 @@ static void close_lists(struct smtpd *d)
     table_list_close(d->footer_maps);
 }
 
+static int open_sasl(struct smtpd *d, struct service_context *ctx, struct err *err)
+{
+    const struct settings *set = ctx->settings;
+
+    if (!set->smtpd_sasl_auth_enable || ctx->is_standalone)
+        return 0;
+    d->sasl_exceptions = match_list_open(set->smtpd_sasl_exceptions_networks, MATCH_NETWORKS, err);
+    if (d->sasl_exceptions == NULL)
+        return -1;
+    d->sasl = sasl_server_open(ctx, err);
+    return d->sasl == NULL ? -1 : 0;
+}
+
 static int smtpd_init(struct service_context *ctx, struct err *err)
 {
     const struct settings *set = ctx->settings;
@@ -77,6 +90,8 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
         return -1;
     d->access = access_open(ctx->conf, set, d->route, err);
     if (d->access == NULL)
+        return -1;
+    if (open_sasl(d, ctx, err) < 0)
         return -1;
     buf_addf(&path, "public/" STR_FMT, STR_ARG(set->cleanup_service_name));
     d->submit = submit_pool_new(buf_cstr(&path));
@@ -114,6 +129,8 @@ static void smtpd_deinit(struct service_context *ctx)
     dns_deinit();
     submit_pool_free(d->submit);
     access_close(d->access);
+    sasl_server_close(d->sasl);
+    match_list_close(d->sasl_exceptions);
     route_close(d->route);
     close_lists(d);
     mem_free(d);

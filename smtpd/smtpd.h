@@ -13,6 +13,7 @@
 #include "lib/mail/smtp_syntax.h"
 #include "lib/net/stream.h"
 #include "lib/route/route.h"
+#include "lib/sasl/sasl.h"
 #include "lib/table/table.h"
 #include "smtpd/smtpd_content.h"
 
@@ -48,6 +49,8 @@ struct smtpd {
     struct access *access;
     struct submit_pool *submit;
     struct match_list *mynetworks;
+    struct sasl_server *sasl; // NULL: clients cannot log in
+    struct match_list *sasl_exceptions;
     unsigned ehlo_keywords;       // what smtpd_discard_ehlo_keywords and the like leave
     struct table_list *ehlo_discard_maps, *command_filter, *reject_filter, *footer_maps;
     struct match_list *noop_commands, *forbidden_commands, *bare_newline_exclusions, *debug_peers;
@@ -159,6 +162,7 @@ bool smtpd_refuses_bare_lf(struct smtpd_session *s);
 void smtpd_session_run(struct smtpd_session *s) CO;
 void smtpd_greet_again(struct smtpd_session *s) CO; // after XCLIENT: the session starts over as the client that it named
 void smtpd_transaction_reset(struct smtpd_session *s);
+bool smtpd_skip_line(struct smtpd_session *s) CO; // the rest of a line that was too long; false: the client is gone, logged
 void smtpd_lost(struct smtpd_session *s, const struct err *err); // logs "lost connection after …" or "timeout after …"
 
 // smtpd_standalone.c: runs the session on standard input and output.
@@ -180,6 +184,8 @@ void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct 
 void smtpd_reply_done(struct smtpd_session *s) CO;
 
 // smtpd_transcript.c
+// What of the client's input may be kept or logged: no response to AUTH, at most max bytes (0: all).
+void smtpd_add_loggable(const struct smtpd_session *s, struct buf *b, struct str input, size_t max);
 void smtpd_record_input(struct smtpd_session *s, struct str line);
 void smtpd_record_output(struct smtpd_session *s, struct str replies);
 void smtpd_transcript_reset(struct smtpd_session *s); // a transaction begins anew: what was said is forgotten when it is long
@@ -188,9 +194,13 @@ void smtpd_transcript_send(struct smtpd_session *s) CO; // the session ends: rep
 // smtpd_client.c: who is it?
 void smtpd_client_identify(struct smtpd_session *s) CO;
 
+// smtpd_auth.c: logging in.
+bool smtpd_auth_offer(struct smtpd_session *s, struct buf *mechanisms_r) CO; // what EHLO announces to this client now
+
 // Command handlers: each sends exactly one reply (or closes).
 void smtpd_helo(struct smtpd_session *s, struct str arguments) CO;  // smtpd_hello.c
 void smtpd_ehlo(struct smtpd_session *s, struct str arguments) CO;
+void smtpd_auth(struct smtpd_session *s, struct str arguments) CO;  // smtpd_auth.c
 void smtpd_mail(struct smtpd_session *s, struct str arguments) CO;  // smtpd_mail.c
 void smtpd_rcpt(struct smtpd_session *s, struct str arguments) CO;  // smtpd_rcpt.c
 void smtpd_vrfy(struct smtpd_session *s, struct str arguments) CO;

@@ -57,7 +57,7 @@ static const struct command commands[] = {
     {SMTP_HELP, "HELP", IS_JUNK, do_help},
     {SMTP_QUIT, "QUIT", 0, do_quit},
     {SMTP_ETRN, "ETRN", IS_JUNK, do_unimplemented},
-    {SMTP_AUTH, "AUTH", ENDS_GROUP, do_unimplemented},
+    {SMTP_AUTH, "AUTH", ENDS_GROUP, smtpd_auth},
     {SMTP_STARTTLS, "STARTTLS", ENDS_GROUP, do_unimplemented},
     {SMTP_XCLIENT, "XCLIENT", ENDS_GROUP, do_unimplemented},
     {SMTP_XFORWARD, "XFORWARD", 0, do_unimplemented},
@@ -79,7 +79,7 @@ static void do_help(struct smtpd_session *s, struct str arguments)
 // ---- Reading
 
 // Reads the rest of an over-long line away. False when the client is gone.
-static bool skip_line(struct smtpd_session *s) CO
+bool smtpd_skip_line(struct smtpd_session *s)
 {
     struct err err = ERR_INIT;
     struct raw piece;
@@ -94,11 +94,13 @@ static bool skip_line(struct smtpd_session *s) CO
 
 static int refuse_long_line(struct smtpd_session *s, struct str start) CO
 {
-    log_warn(STR_FMT ": request longer than %lld: %.30s...", STR_ARG(s->client_log), (long long)s->settings->line_length_limit,
-             arena_cstr(&s->transaction_arena, str_slice(start, 0, 30)));
+    struct buf text = BUF_INIT;
+    smtpd_add_loggable(s, &text, start, 30);
+    log_warn(STR_FMT ": request longer than %lld: %s...", STR_ARG(s->client_log), (long long)s->settings->line_length_limit, buf_cstr(&text));
+    buf_release(&text);
     smtpd_reply(s, "500 5.5.2 " STR_FMT " Error: command too long", STR_ARG(s->settings->myhostname));
     s->errors++;
-    return skip_line(s) ? 0 : -1;
+    return smtpd_skip_line(s) ? 0 : -1;
 }
 
 static int refuse_line(struct smtpd_session *s, const char *what)
@@ -158,14 +160,17 @@ static struct str filter_line(struct smtpd_session *s, struct str line) CO
     buf_add_str(&sent, line); // a lookup may suspend, and the stream's buffer goes on
     int found = table_list_lookup(filter, buf_str(&sent), &s->filtered, NULL, &err);
     if (found > 0) {
-        log_info("smtpd_command_filter: replacing command \"%s\" with \"%s\"", buf_cstr(&sent), buf_cstr(&s->filtered));
+        struct buf text = BUF_INIT;
+        smtpd_add_loggable(s, &text, buf_str(&sent), 0);
+        log_info("smtpd_command_filter: replacing command \"%s\" with \"%s\"", buf_cstr(&text), buf_cstr(&s->filtered));
+        buf_release(&text);
     } else {
         if (found < 0)
             log_warn("smtpd_command_filter: %s: the command stays as it is", err.text);
         buf_clear(&s->filtered);
         buf_add_str(&s->filtered, buf_str(&sent));
     }
-    buf_release(&sent);
+    buf_wipe(&sent);
     return buf_str(&s->filtered);
 }
 
@@ -184,7 +189,7 @@ static bool has_jumped_the_gun(struct smtpd_session *s, const struct command *co
     if (may_pipeline && !(command->traits & ENDS_GROUP))
         return false;
     struct buf text = BUF_INIT;
-    buf_add_escaped(&text, raw_unchecked(stream_peek_buffered(s->stream)), 100);
+    smtpd_add_loggable(s, &text, raw_unchecked(stream_peek_buffered(s->stream)), 100);
     if (!s->has_pipelined)
         log_info("improper command pipelining after %s from " STR_FMT ": %s", s->stage, STR_ARG(s->client_log), buf_cstr(&text));
     buf_release(&text);
@@ -209,7 +214,7 @@ static void run_unknown(struct smtpd_session *s, struct str line) CO
     bool is_header = first.len > 1 && first.ptr[first.len - 1] == ':' && str_is_printable(first);
     if (is_header || list_has(s->daemon->forbidden_commands, first)) {
         struct buf text = BUF_INIT;
-        buf_add_escaped(&text, line, 100);
+        smtpd_add_loggable(s, &text, line, 100);
         log_warn("non-SMTP command from " STR_FMT ": %s", STR_ARG(s->client_log), buf_cstr(&text));
         buf_release(&text);
         s->troubles |= SMTPD_TROUBLE_PROTOCOL;

@@ -39,6 +39,21 @@ static bool say_size(struct smtpd_session *s, struct buf *line)
     return true;
 }
 
+// How this client may log in; the second form is for clients that predate RFC 2554.
+static bool say_auth(struct smtpd_session *s, struct buf *line)
+{
+    co_assert_running();
+    struct buf mechanisms = BUF_INIT;
+    bool offers = smtpd_auth_offer(s, &mechanisms);
+
+    if (offers)
+        buf_addf(line, "AUTH %s", buf_cstr(&mechanisms));
+    if (offers && s->settings->broken_sasl_auth_clients)
+        buf_addf(line, "\nAUTH=%s", buf_cstr(&mechanisms));
+    buf_release(&mechanisms);
+    return offers;
+}
+
 static const struct {
     unsigned bit;
     const char *line;
@@ -48,6 +63,7 @@ static const struct {
     {SMTPD_EHLO_SIZE, NULL, say_size},
     {SMTPD_EHLO_VRFY, "VRFY", NULL},
     {SMTPD_EHLO_ETRN, "ETRN", NULL},
+    {SMTPD_EHLO_AUTH, NULL, say_auth},
     {SMTPD_EHLO_ENHANCED, "ENHANCEDSTATUSCODES", NULL},
     {SMTPD_EHLO_8BITMIME, "8BITMIME", NULL},
     {SMTPD_EHLO_DSN, "DSN", NULL},

@@ -55,6 +55,10 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
         return take_size(s, p->value);
     if (str_is_nocase(p->name, STR("BODY")) && (offered & SMTPD_EHLO_8BITMIME) && take_body(s, p->value))
         return true;
+    if (str_is_nocase(p->name, STR("AUTH")) && p->value.ptr != NULL) { // who sent it first, as the client says (RFC 4954 5)
+        s->sasl.sender = arena_str(&s->transaction_arena, p->value);
+        return true;
+    }
     if (str_is_nocase(p->name, STR("SMTPUTF8")) && p->value.ptr == NULL && (offered & SMTPD_EHLO_SMTPUTF8)) {
         t->sendopts |= 1;
         return true;

@@ -7,6 +7,7 @@ void smtpd_transaction_reset(struct smtpd_session *s)
 {
     smtpd_store_abort(s);
     s->transaction = (struct smtpd_transaction){.has_sender = false};
+    s->sasl.sender = STR_NULL;
     if (s->access != NULL)
         access_session_end_transaction(s->access);
     s->refused_recipient = STR_NULL;

@@ -52,6 +52,49 @@ void submit_abort(struct submit *s)
     stored.aborted++;
 }
 
+// Logging in: TEST accepts "b2s=" (ok) at once or after a challenge, is out of order for "dG1w" (tmp), and refuses the rest.
+static unsigned exchanges;
+struct sasl_exchange {
+    int dummy;
+};
+int sasl_server_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err)
+{
+    buf_add_cstr(list_r, "TEST");
+    return 1;
+}
+struct sasl_exchange *sasl_exchange_new(struct sasl_server *server, const struct sasl_peer *peer)
+{
+    exchanges++;
+    return MEM_NEW(struct sasl_exchange);
+}
+void sasl_exchange_step(struct sasl_exchange *x, struct str response, struct sasl_answer *answer_r)
+{
+    sasl_answer_clear(answer_r);
+    answer_r->outcome = str_is(response, STR("b2s="))   ? SASL_ANSWER_ACCEPTED
+                        : str_is(response, STR("dG1w")) ? SASL_ANSWER_TEMPORARY
+                                                        : SASL_ANSWER_REFUSED;
+    buf_add_cstr(&answer_r->username, "fred");
+}
+void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r)
+{
+    sasl_exchange_step(x, response, answer_r);
+    if (response.ptr == NULL)
+        answer_r->outcome = SASL_ANSWER_CONTINUE;
+}
+void sasl_exchange_free(struct sasl_exchange *x)
+{
+    exchanges--;
+    mem_free(x);
+}
+void sasl_answer_clear(struct sasl_answer *a)
+{
+    buf_release(&a->challenge);
+    buf_release(&a->username);
+    buf_release(&a->reason);
+    buf_release(&a->log);
+    *a = SASL_ANSWER_INIT;
+}
+
 // The decisions: nobody relays, and nobody@ok.test does not exist.
 struct access_session {
     int dummy;
@@ -94,16 +137,17 @@ static struct service_context context;
 static void set_up(void)
 {
     settings = (struct settings){.myhostname = STR("mail.test"), .smtpd_banner = STR("mail.test ESMTP"), .mail_name = STR("Postfix"),
-                                 .smtpd_timeout = 300, .daemon_timeout = 18000, .line_length_limit = 2048, .message_size_limit = 10000,
+                                 .smtpd_timeout = 300, .daemon_timeout = 18000, .line_length_limit = 2048, .smtpd_sasl_response_limit = 12288, .message_size_limit = 10000,
                                  .smtpd_recipient_limit = 5, .smtpd_recipient_overshoot_limit = 1000, .smtpd_hard_error_limit = 1000000,
                                  .smtpd_soft_error_limit = 1000000, .smtpd_junk_command_limit = 1000000,
                                  .smtpd_forbid_bare_newline = STR("normalize"), .smtpd_forbid_bare_newline_reject_code = 550,
                                  .smtpd_forbidden_commands = STR("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}"),
                                  .smtpd_forbid_unauth_pipelining = true, .syslog_name = STR("postfix")};
     struct err err = ERR_INIT;
-    daemon_state = (struct smtpd){.settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL};
+    daemon_state = (struct smtpd){.settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL, .sasl = (struct sasl_server *)&daemon_state};
     daemon_state.mynetworks = match_list_open(STR(""), MATCH_NETWORKS, &err);
     daemon_state.forbidden_commands = match_list_open(settings.smtpd_forbidden_commands, 0, &err);
+    daemon_state.sasl_exceptions = match_list_open(STR(""), MATCH_NETWORKS, &err);
     ck_assert(daemon_state.mynetworks != NULL && daemon_state.forbidden_commands != NULL);
     context = (struct service_context){.settings = &settings};
     stored.begun = stored.finished = stored.aborted = 0;
@@ -189,6 +233,49 @@ static void script_one_message(struct stream *peer)
     ck_assert_str_eq(buf_cstr(&stored.content), "Subject: x\n\n.dot\n");
     ck_assert_str_eq(buf_cstr(&stored.recipients), "c@ok.test ");
     ck_assert_int_eq(ask(peer, "QUIT\r\n"), 221);
+}
+
+static void script_login(struct stream *peer)
+{
+    co_assert_running();
+    struct buf line = BUF_INIT;
+    ck_assert_int_eq(ask(peer, "EHLO x\r\n"), 250);
+    ck_assert_int_eq(ask(peer, "AUTH\r\n"), 501);
+    ck_assert_int_eq(ask(peer, "AUTH TEST a b\r\n"), 501);
+    ck_assert_int_eq(ask(peer, "AUTH TEST bm8=\r\n"), 535);
+    ck_assert_int_eq(ask(peer, "AUTH TEST =\r\n"), 535);
+    ck_assert_int_eq(ask(peer, "AUTH TEST dG1w\r\n"), 454);
+    ck_assert_int_eq(ask(peer, "AUTH TEST\r\n"), 334);
+    ck_assert_int_eq(ask(peer, "*\r\n"), 501);
+    buf_addf(&line, "%20000s\r\n", "x");
+    ck_assert_int_eq(ask(peer, "AUTH TEST\r\n"), 334);
+    ck_assert_int_eq(ask(peer, buf_cstr(&line)), 500);
+    ck_assert_int_eq(ask(peer, "MAIL FROM:<a@b.test> AUTH=<>\r\n"), 250);
+    ck_assert_int_eq(ask(peer, "AUTH TEST b2s=\r\n"), 503);
+    ck_assert_int_eq(ask(peer, "RSET\r\n"), 250);
+    ck_assert_int_eq(ask(peer, "AUTH TEST\r\n"), 334);
+    ck_assert_int_eq(ask(peer, "b2s=\r\n"), 235);
+    ck_assert_int_eq(ask(peer, "AUTH TEST b2s=\r\n"), 503);
+    ck_assert_int_eq(ask(peer, "EHLO x\r\n"), 250);
+    ck_assert_int_eq(ask(peer, "MAIL FROM:<a@b.test>\r\n"), 250);
+    ck_assert_uint_eq(exchanges, 0);
+    buf_release(&line);
+}
+
+static void script_login_is_off(struct stream *peer)
+{
+    co_assert_running();
+    daemon_state.sasl = NULL;
+    ck_assert_int_eq(ask(peer, "EHLO x\r\n"), 250);
+    ck_assert_int_eq(ask(peer, "AUTH TEST b2s=\r\n"), 503);
+}
+
+static void script_login_wants_tls(struct stream *peer)
+{
+    co_assert_running();
+    settings.smtpd_tls_auth_only = true;
+    ck_assert_int_eq(ask(peer, "EHLO x\r\n"), 250);
+    ck_assert_int_eq(ask(peer, "AUTH TEST b2s=\r\n"), 538);
 }
 
 static void script_refusals(struct stream *peer)
@@ -319,7 +406,8 @@ static void script_random_walk(struct stream *peer)
 }
 
 static void (*const scripts[])(struct stream *peer) = {script_one_message, script_refusals, script_cleanup_fails,
-                                                       script_bdat_errors, script_random_walk};
+                                                       script_bdat_errors, script_login, script_login_is_off,
+                                                       script_login_wants_tls, script_random_walk};
 
 START_TEST(scripted_session)
 {
@@ -327,6 +415,7 @@ START_TEST(scripted_session)
     run_script(scripts[_i]);
     match_list_close(daemon_state.mynetworks);
     match_list_close(daemon_state.forbidden_commands);
+    match_list_close(daemon_state.sasl_exceptions);
 }
 END_TEST
 

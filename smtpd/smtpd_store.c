@@ -5,7 +5,7 @@
 
 #include "smtpd/smtpd.h"
 
-#define STORE_ATTRS_MAX  20
+#define STORE_ATTRS_MAX  24
 #define STORE_SECONDS    600 // for cleanup's verdict: a queue file system may be slow
 
 void smtpd_store_abort(struct smtpd_session *s)
@@ -70,6 +70,9 @@ static void add_client_attrs(struct smtpd_session *s, struct attr_list *l)
     add_attr(l, "server_port", arena_strf(a, "%u", net_addr_port(&s->local)));
     add_attr(l, "helo_name", s->helo);
     add_attr(l, "protocol_name", protocol);
+    add_attr(l, "sasl_method", s->sasl.method);
+    add_attr(l, "sasl_username", s->sasl.username);
+    add_attr(l, "sasl_sender", s->sasl.sender);
     add_attr(l, "client_address_type", arena_strf(a, "%d", net_addr_family(&s->peer)));
     buf_release(&address);
 }
@@ -81,15 +84,20 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     struct smtpd_transaction *t = &s->transaction;
     struct arena *a = &s->transaction_arena;
     struct buf after = BUF_INIT;
-    const char *utf8 = t->sendopts & 1 ? "UTF8SMTP" : s->protocol;
+    bool has_login = s->sasl.method.len > 0, is_extended = strcmp(s->protocol, "SMTP") != 0;
+    struct str protocol = arena_strf(a, "%s%s%s", t->sendopts & 1 ? "UTF8SMTP" : s->protocol, is_extended && s->tls.is_on ? "S" : "",
+                                     is_extended && has_login ? "A" : ""); // RFC 3848
+    struct str login = STR("");
+    if (has_login && set->smtpd_sasl_authenticated_header)
+        login = arena_strf(a, "\t(Authenticated sender: " STR_FMT ")\n", STR_ARG(s->sasl.username));
 
     if (set->smtpd_hide_client_session) {
         e->received_before = arena_strf(a, "Received: by " STR_FMT " (" STR_FMT ") id ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
     } else {
         struct str helo = s->helo.len > 0 ? s->helo : s->client_name;
-        e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n\tby " STR_FMT " (" STR_FMT ") with %s id ",
-                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), STR_ARG(set->myhostname),
-                                        STR_ARG(set->mail_name), utf8);
+        e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n" STR_FMT "\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id ",
+                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), STR_ARG(login),
+                                        STR_ARG(set->myhostname), STR_ARG(set->mail_name), STR_ARG(protocol));
     }
     if (t->recipient_count == 1) {
         buf_add_cstr(&after, "\n\tfor <");
@@ -101,6 +109,23 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     clock_add_rfc5322(&after, clock_wall());
     e->received_after = arena_str(a, buf_str(&after));
     buf_release(&after);
+}
+
+// "client=C, sasl_method=M, sasl_username=U, sasl_sender=S"
+static struct str client_line(struct smtpd_session *s)
+{
+    struct buf line = BUF_INIT;
+    const struct submit_attr login[] = {{"sasl_method", s->sasl.method}, {"sasl_username", s->sasl.username}, {"sasl_sender", s->sasl.sender}};
+
+    buf_addf(&line, "client=" STR_FMT, STR_ARG(s->client_log));
+    for (size_t i = 0; i < sizeof(login) / sizeof(login[0]); i++)
+        if (login[i].value.len > 0) {
+            buf_addf(&line, ", %s=", login[i].name);
+            buf_add_printable(&line, login[i].value, 0);
+        }
+    struct str text = arena_str(&s->transaction_arena, buf_str(&line));
+    buf_release(&line);
+    return text;
 }
 
 int smtpd_store_begin(struct smtpd_session *s)
@@ -127,7 +152,7 @@ int smtpd_store_begin(struct smtpd_session *s)
     e.attr_count = attrs.count;
     make_received(s, &e);
     e.log_tag = arena_strf(a, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
-    e.log_text = arena_strf(a, "client=" STR_FMT, STR_ARG(s->client_log));
+    e.log_text = client_line(s);
     t->content_bytes = 0;
     if (s->is_standalone)
         t->postdrop = smtpd_postdrop_begin(s->settings, &e, &err);

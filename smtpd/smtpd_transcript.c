@@ -46,9 +46,29 @@ static void record(struct smtpd_session *s, const char *head, struct str text)
     buf_consume(&s->transcript, (size_t)str_rfind(old, '\n') + 1);
 }
 
+void smtpd_add_loggable(const struct smtpd_session *s, struct buf *b, struct str input, size_t max)
+{
+    struct str rest = input, line, word;
+    bool has_login = false, follows_auth = s->verb == SMTP_AUTH || s->counts[SMTP_AUTH].total > 0;
+
+    while (!has_login && str_cut(&rest, '\n', &line))
+        has_login = str_token(&line, " \t\r", &word) && str_is_nocase(word, STR("AUTH"));
+    if (!has_login)
+        has_login = str_token(&rest, " \t\r", &word) && str_is_nocase(word, STR("AUTH"));
+    if (has_login) // as far as there
+        buf_add_escaped(b, str_slice(input, 0, (size_t)(word.ptr + word.len - input.ptr)), max);
+    else if (follows_auth && smtp_verb_parse(input, &rest) == SMTP_UNKNOWN) // a response that came too late
+        buf_add_cstr(b, "(not shown)");
+    else
+        buf_add_escaped(b, input, max);
+}
+
 void smtpd_record_input(struct smtpd_session *s, struct str line)
 {
-    record(s, " In:  ", line);
+    struct buf text = BUF_INIT;
+    smtpd_add_loggable(s, &text, line, 0);
+    record(s, " In:  ", buf_str(&text));
+    buf_release(&text);
 }
 
 void smtpd_record_output(struct smtpd_session *s, struct str replies)

@@ -90,15 +90,19 @@ static unsigned session_limit(const struct service *service)
 static void drop_privileges(const struct service *service)
 {
     struct sys_user owner;
+    struct sys_groups groups;
     if (sys_is_rootless() || (run.options.is_standalone && !run.options.is_unpriv))
         return;
     bool keeps_root = (service->flags & SERVICE_KEEPS_ROOT) != 0;
     if (!keeps_root && sys_user_by_name(run.settings.mail_owner, &owner, &run.err) != 1)
         die("mail_owner: user " STR_FMT " is unknown: %s", STR_ARG(run.settings.mail_owner), run.err.text);
+    bool keeps_groups = (service->flags & SERVICE_KEEPS_GROUPS) != 0;
+    if (keeps_groups && sys_groups_of(&owner, &groups, &run.err) < 0)
+        die("mail_owner: %s", run.err.text);
     if (run.options.is_chroot && sys_chroot(run.settings.queue_directory.ptr, &run.err) < 0)
         die("%s", run.err.text);
     run.is_confined = run.options.is_chroot;
-    if (!keeps_root && sys_become(&owner, &run.err) < 0)
+    if (keeps_groups ? sys_become_with_groups(&owner, &groups, &run.err) < 0 : !keeps_root && sys_become(&owner, &run.err) < 0)
         die("%s", run.err.text);
 }
 
@@ -241,6 +245,7 @@ int service_main(const struct service *service, int argc, char **argv)
     run.ctx.name = run.options.name;
     run.ctx.program = service->program;
     run.ctx.argv = run.options.rest;
+    run.ctx.is_standalone = run.options.is_standalone;
     run.ctx.session_limit = session_limit(service);
     unsigned fd_limit;
     sys_raise_fd_limit(&fd_limit);

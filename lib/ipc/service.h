@@ -30,6 +30,7 @@ enum service_flags {
     SERVICE_MANY_CLIENTS = 256, // clients keep connections: maxproc does not limit them (anvil, proxymap, rewrite; SOLITARY implies it)
     SERVICE_TAKES_ALL = 512,  // one connection may use the whole session_limit (agents that tell the queue manager that capacity):
                               // it counts as that many, so the next connection goes to another process
+    SERVICE_KEEPS_GROUPS = 1024, // mail_owner with all groups that the group file gives it, not the primary one alone
 };
 
 struct service_client {
@@ -47,6 +48,7 @@ struct service_context {
     const char *program;    // "smtpd"
     unsigned session_limit; // how many sessions this process may hold
     bool is_retiring;
+    bool is_standalone;     // -S: one session on standard input, without a master
     void *state;            // the daemon's own
     char **argv;            // extra arguments after the options, ends with NULL
 };
@@ -74,6 +76,10 @@ unsigned service_sessions(void);                   // under way in this process
 // Waits for the next request on a kept connection: as ipc_recv, but returns 0 at once when the process retires meanwhile.
 int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_view *view_r, int64_t deadline,
                  struct err *err) CO MUST_CHECK;
+// For init(): starts a program of daemon_directory that works for this process alone, with its name, its -o options and
+// its chroot. The helper is a service with SERVICE_DATAGRAM | SERVICE_SOLITARY, whose serve() gets the other end of the stream
+// socket that is returned; it ends when this process does. -1: it cannot be started.
+int service_start_helper(struct service_context *ctx, const char *program, struct err *err) MUST_CHECK;
 // Ends the process once everything has been unwound (a changed table, a use limit).
 void service_retire(struct service_context *ctx);
 

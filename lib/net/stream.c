@@ -231,6 +231,14 @@ struct raw stream_peek_buffered(const struct stream *s)
     return (struct raw){s->data + s->start, s->end - s->start};
 }
 
+void stream_wipe_consumed(struct stream *s)
+{
+    if (s->data == NULL)
+        return;
+    explicit_bzero(s->data, s->start);
+    explicit_bzero(s->data + s->end, s->cap - s->end);
+}
+
 void stream_discard_input(struct stream *s)
 {
     s->start = s->end = s->scanned = 0;

@@ -22,6 +22,14 @@ int sys_group_by_name(struct str name, gid_t *gid_r, struct err *err); // 1, 0, 
 bool sys_is_rootless(void); // effective user is not root: no identity is ever changed
 // Permanently becomes the user with exactly its primary group; verifies that root cannot come back. Rootless: 0 at once.
 int sys_become(const struct sys_user *user, struct err *err) MUST_CHECK;
+// The same with the groups found before (before a chroot hides the group file), for who opens files and sockets by group.
+#define SYS_GROUPS_MAX 64
+struct sys_groups {
+    gid_t ids[SYS_GROUPS_MAX];
+    int count;
+};
+int sys_groups_of(const struct sys_user *user, struct sys_groups *groups_r, struct err *err);
+int sys_become_with_groups(const struct sys_user *user, const struct sys_groups *groups, struct err *err) MUST_CHECK;
 // Temporarily acts as uid/gid (effective ids and groups), for delivery agents with one coroutine; sys_act_as_root returns.
 int sys_act_as(uid_t uid, gid_t gid, struct err *err) MUST_CHECK;
 void sys_act_as_root(void); // die() if impossible

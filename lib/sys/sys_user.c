@@ -108,13 +108,30 @@ bool sys_is_rootless(void)
     return geteuid() != 0 && getuid() != 0;
 }
 
+int sys_groups_of(const struct sys_user *user, struct sys_groups *groups_r, struct err *err)
+{
+    groups_r->count = SYS_GROUPS_MAX;
+    if (getgrouplist(user->name, user->gid, groups_r->ids, &groups_r->count) < 0)
+        return err_set(err, ERR_PERMANENT, "user %s is in more than %d groups", user->name, SYS_GROUPS_MAX);
+    for (int i = 0; i < groups_r->count; i++)
+        if (groups_r->ids[i] == 0)
+            return err_set(err, ERR_PERMANENT, "user %s is in root's group", user->name);
+    return 0;
+}
+
 int sys_become(const struct sys_user *user, struct err *err)
+{
+    const struct sys_groups primary = {{user->gid}, 1};
+    return sys_become_with_groups(user, &primary, err);
+}
+
+int sys_become_with_groups(const struct sys_user *user, const struct sys_groups *groups, struct err *err)
 {
     if (sys_is_rootless())
         return 0;
     if (user->uid == 0 || user->gid == 0)
         return err_set(err, ERR_PERMANENT, "user %s has root's user or group id", user->name);
-    if (setgroups(1, &user->gid) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+    if (setgroups((size_t)groups->count, groups->ids) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
         setresuid(user->uid, user->uid, user->uid) < 0)
         return err_errno(err, "become user %s", user->name);
     if (setuid(0) == 0 || seteuid(0) == 0 || getuid() != user->uid || geteuid() != user->uid ||

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: ISC
+// cyrus.h: Cyrus SASL as plain calls. They may block (sasldb, saslauthd, SQL), so they run as jobs; one exchange is used by one
+// job at a time, different ones at the same time. Everything that peers send is base64 here.
+#ifndef DROMOS_SASL_CYRUS_H
+#define DROMOS_SASL_CYRUS_H
+
+#include "lib/sasl/sasl.h"
+
+// Loads plugins and configuration: once, before the jail. `path` lists folders with APP.conf ("": Cyrus's own). 0 or -1.
+int cyrus_server_init(const char *app, struct str path, struct err *err) MUST_CHECK;
+void cyrus_server_end(void);
+
+struct cyrus_identity { // of a server; strings stay the caller's while the exchange begins
+    const char *service; // "smtp"
+    const char *host;    // myhostname
+    const char *realm;   // NULL: none
+    const char *local;   // "address;port", NULL: unknown
+    const char *remote;
+};
+struct cyrus_exchange;
+struct cyrus_exchange *cyrus_server_new(const struct cyrus_identity *who, unsigned security, struct err *err);
+int cyrus_server_mechanisms(struct cyrus_exchange *x, struct buf *list_r, struct err *err); // separated by blanks
+// mechanism NULL: a further step. response.ptr NULL: none given.
+void cyrus_server_step(struct cyrus_exchange *x, const char *mechanism, struct str response, struct sasl_answer *answer_r);
+void cyrus_exchange_free(struct cyrus_exchange *x); // NULL is fine
+
+#endif

@@ -1,0 +1,3 @@
+PROGRAMS += saslserver
+saslserver_DIR := daemon
+saslserver_SRCS := services/saslserver/saslserver.c
