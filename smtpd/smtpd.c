@@ -5,6 +5,7 @@
 // coroutine. Holds no secret. With -S it serves one session on standard input and output (sendmail -bs).
 #include <unistd.h>
 
+#include "lib/ipc/anvil_client.h"
 #include "lib/net/dns.h"
 #include "smtpd/smtpd.h"
 
@@ -36,6 +37,9 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
         {&d->noop_commands, set->smtpd_noop_commands, 0},
         {&d->forbidden_commands, set->smtpd_forbidden_commands, 0},
         {&d->bare_newline_exclusions, set->smtpd_forbid_bare_newline_exclusions, MATCH_NETWORKS},
+        {&d->limit_exceptions, set->smtpd_client_event_limit_exceptions, MATCH_NETWORKS},
+        {&d->xclient_hosts, set->smtpd_authorized_xclient_hosts, MATCH_NETWORKS},
+        {&d->xforward_hosts, set->smtpd_authorized_xforward_hosts, MATCH_NETWORKS},
         {&d->debug_peers, set->debug_peer_list, MATCH_NETWORKS | MATCH_PARENTS},
     };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
@@ -51,7 +55,7 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
 static void close_lists(struct smtpd *d)
 {
     struct match_list *const lists[] = {d->mynetworks, d->noop_commands, d->forbidden_commands, d->bare_newline_exclusions,
-                                        d->debug_peers};
+                                        d->limit_exceptions, d->xclient_hosts, d->xforward_hosts, d->debug_peers};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         match_list_close(lists[i]);
     table_list_close(d->ehlo_discard_maps);
@@ -94,6 +98,7 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
     if (open_sasl(d, ctx, err) < 0)
         return -1;
     buf_addf(&path, "public/" STR_FMT, STR_ARG(set->cleanup_service_name));
+    d->anvil = anvil_client_new("private/anvil");
     d->submit = submit_pool_new(buf_cstr(&path));
     buf_release(&path);
     return dns_init(err);
@@ -128,6 +133,7 @@ static void smtpd_deinit(struct service_context *ctx)
     struct smtpd *d = ctx->state;
     dns_deinit();
     submit_pool_free(d->submit);
+    anvil_client_free(d->anvil);
     access_close(d->access);
     sasl_server_close(d->sasl);
     match_list_close(d->sasl_exceptions);

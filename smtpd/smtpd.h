@@ -53,6 +53,8 @@ struct smtpd {
     struct match_list *sasl_exceptions;
     unsigned ehlo_keywords;       // what smtpd_discard_ehlo_keywords and the like leave
     struct table_list *ehlo_discard_maps, *command_filter, *reject_filter, *footer_maps;
+    struct anvil_client *anvil;   // NULL: no limits
+    struct match_list *limit_exceptions, *xclient_hosts, *xforward_hosts;
     struct match_list *noop_commands, *forbidden_commands, *bare_newline_exclusions, *debug_peers;
     unsigned notify_classes;      // SMTPD_TROUBLE_*
     int64_t space_checked_ms;     // when free_bytes was read
@@ -132,6 +134,8 @@ struct smtpd_session {
     bool has_bare_lf;
     bool may_send_bare_lf; // in smtpd_forbid_bare_newline_exclusions
     bool is_debugged;      // in debug_peer_list
+    bool may_xclient, may_xforward; // in smtpd_authorized_xclient_hosts, smtpd_authorized_xforward_hosts
+    struct str anvil_key;  // "" when no limit is looked at
     bool is_closing; // the last reply was sent or cannot be sent
     enum smtp_verb verb; // being handled: the STAGE of log lines
     const char *stage;   // upper case, "CONNECT" …
@@ -191,6 +195,15 @@ void smtpd_record_output(struct smtpd_session *s, struct str replies);
 void smtpd_transcript_reset(struct smtpd_session *s); // a transaction begins anew: what was said is forgotten when it is long
 void smtpd_transcript_send(struct smtpd_session *s) CO; // the session ends: reports it if it had such trouble; frees the text
 
+// smtpd_limits.c: smtpd_client_*_limit. False: over the limit, the reply was sent.
+bool smtpd_limit_connect(struct smtpd_session *s) CO;
+void smtpd_limit_disconnect(struct smtpd_session *s) CO;
+bool smtpd_limit_message(struct smtpd_session *s) CO;
+bool smtpd_limit_recipient(struct smtpd_session *s) CO;
+bool smtpd_limit_auth(struct smtpd_session *s) CO;
+// True: logged; what to reply depends on who asks. has_session: a session was just made (and not resumed), else one is wanted.
+bool smtpd_limit_tls_exceeded(struct smtpd_session *s, bool has_session) CO;
+
 // smtpd_client.c: who is it?
 void smtpd_client_identify(struct smtpd_session *s) CO;
 
@@ -207,6 +220,7 @@ void smtpd_vrfy(struct smtpd_session *s, struct str arguments) CO;
 void smtpd_data(struct smtpd_session *s, struct str arguments) CO;  // smtpd_data.c
 // Waits until more than `have` bytes of content are there (not consumed). False: the client is gone, logged.
 bool smtpd_get_content(struct smtpd_session *s, size_t have, struct raw *input_r) CO;
+void smtpd_judge_bare_lf(struct smtpd_session *s); // content with a bare LF fails where smtpd_forbid_bare_newline = reject
 void smtpd_bdat(struct smtpd_session *s, struct str arguments) CO;  // smtpd_bdat.c
 
 // smtpd_store.c: handing the content to cleanup, shared by DATA and BDAT.

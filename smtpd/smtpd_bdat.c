@@ -24,6 +24,7 @@ static bool read_chunk(struct smtpd_session *s, int64_t size) CO
         (void)smtpd_content_feed(&s->transaction.content, input, &text);
         stream_consume(s->stream, input.len);
         smtpd_limit_progress(s, input.len);
+        smtpd_judge_bare_lf(s);
         size -= (int64_t)input.len;
         smtpd_store_text(s, buf_str(&text));
         buf_clear(&text);

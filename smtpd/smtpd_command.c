@@ -183,7 +183,7 @@ static bool list_has(struct match_list *list, struct str word) CO
 // Data sent before our reply by a client that may not know it: a proxy, a spammer, a smuggler.
 static bool has_jumped_the_gun(struct smtpd_session *s, const struct command *command)
 {
-    bool may_pipeline = strcmp(s->protocol, "ESMTP") == 0 && (s->ehlo_offered & SMTPD_EHLO_PIPELINING);
+    bool may_pipeline = strcmp(s->protocol, "ESMTP") == 0; // even if it is not offered: nothing depends on that
     if (s->is_standalone || command->verb == SMTP_BDAT || stream_buffered(s->stream) == 0)
         return false; // a BDAT chunk follows its command at once (RFC 3030 2)
     if (may_pipeline && !(command->traits & ENDS_GROUP))
@@ -204,9 +204,6 @@ static bool has_jumped_the_gun(struct smtpd_session *s, const struct command *co
 static void run_unknown(struct smtpd_session *s, struct str line) CO
 {
     struct str first = STR_NULL, rest = line;
-    s->stage = "UNKNOWN";
-    s->counts[SMTP_UNKNOWN].total++;
-    s->errors++;
     if (!str_token(&rest, " \t", &first)) {
         smtpd_reply(s, "500 5.5.2 Error: bad syntax");
         return;
@@ -218,6 +215,7 @@ static void run_unknown(struct smtpd_session *s, struct str line) CO
         log_warn("non-SMTP command from " STR_FMT ": %s", STR_ARG(s->client_log), buf_cstr(&text));
         buf_release(&text);
         s->troubles |= SMTPD_TROUBLE_PROTOCOL;
+        s->command_failed = true;
         smtpd_reply(s, "221 2.7.0 Error: I can break rules, too. Goodbye.");
         s->is_closing = true;
     } else {
@@ -227,7 +225,7 @@ static void run_unknown(struct smtpd_session *s, struct str line) CO
 
 static void count_junk(struct smtpd_session *s)
 {
-    if ((int64_t)++s->junk > s->settings->smtpd_junk_command_limit)
+    if ((int64_t)s->junk++ > s->settings->smtpd_junk_command_limit)
         s->errors++;
 }
 
@@ -235,6 +233,16 @@ static bool is_noop(struct smtpd_session *s, struct str line) CO
 {
     struct str first, rest = line;
     return s->settings->smtpd_noop_commands.len > 0 && str_token(&rest, " \t", &first) && list_has(s->daemon->noop_commands, first);
+}
+
+// A client that was refused when it connected gets nothing but QUIT.
+static bool is_denied(struct smtpd_session *s, enum smtp_verb verb)
+{
+    if (s->denied.len == 0 || verb == SMTP_QUIT)
+        return false;
+    bool is_final = str_is(str_slice(s->denied, 1, 3), STR("21"));
+    smtpd_reply(s, STR_FMT " Error: access denied for " STR_FMT, STR_ARG(is_final ? s->denied : STR("503 5.7.0")), STR_ARG(s->client_log));
+    return true;
 }
 
 void smtpd_command_run(struct smtpd_session *s, struct str line)
@@ -249,21 +257,17 @@ void smtpd_command_run(struct smtpd_session *s, struct str line)
     }
     enum smtp_verb verb = s->verb = smtp_verb_parse(line, &arguments);
     const struct command *command = find_command(verb);
-    if (command == NULL) {
-        run_unknown(s, line);
-        return;
-    }
-    s->stage = command->stage;
-    if (command->traits & IS_JUNK)
+    s->stage = command != NULL ? command->stage : "UNKNOWN";
+    if (command != NULL && (command->traits & IS_JUNK))
         count_junk(s);
-    if (has_jumped_the_gun(s, command))
+    if (command != NULL && has_jumped_the_gun(s, command))
         return;
-    bool is_final = str_slice(s->denied, 1, 3).len == 2 && memcmp(s->denied.ptr + 1, "21", 2) == 0;
-    if (s->denied.len > 0 && verb != SMTP_QUIT)
-        smtpd_reply(s, STR_FMT " Error: access denied for " STR_FMT, STR_ARG(is_final ? s->denied : STR("503 5.7.0")),
-                    STR_ARG(s->client_log));
-    else
-        command->run(s, arguments);
+    if (!is_denied(s, verb)) {
+        if (command != NULL)
+            command->run(s, arguments);
+        else
+            run_unknown(s, line);
+    }
     s->counts[verb].total++;
     s->counts[verb].ok += !s->command_failed;
     s->errors += s->command_failed;

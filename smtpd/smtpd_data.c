@@ -18,6 +18,16 @@ bool smtpd_get_content(struct smtpd_session *s, size_t have, struct raw *input_r
     return false;
 }
 
+void smtpd_judge_bare_lf(struct smtpd_session *s)
+{
+    const struct settings *set = s->settings;
+    if (!s->transaction.content.saw_bare_lf || s->transaction.is_bad || s->may_send_bare_lf ||
+        !str_is_nocase(set->smtpd_forbid_bare_newline, STR("reject")))
+        return;
+    struct str reason = arena_strf(&s->transaction_arena, STR_FMT " Error: bare <LF> received", STR_ARG(set->myhostname));
+    smtpd_store_fail(s, (int)set->smtpd_forbid_bare_newline_reject_code, "5.5.2", reason.ptr);
+}
+
 // Reads to the end of data whatever becomes of it. False when the session is over.
 static bool read_content(struct smtpd_session *s) CO
 {
@@ -34,10 +44,7 @@ static bool read_content(struct smtpd_session *s) CO
         smtpd_store_text(s, buf_str(&text));
         buf_clear(&text);
         smtpd_limit_progress(s, used);
-        if (t->content.saw_bare_lf && smtpd_refuses_bare_lf(s)) {
-            is_open = false;
-            break;
-        }
+        smtpd_judge_bare_lf(s);
     }
     buf_release(&text);
     return is_open;

@@ -156,7 +156,7 @@ void smtpd_mail(struct smtpd_session *s, struct str arguments)
         return;
     }
     smtpd_transaction_reset(s);
-    if (!take_arguments(s, arguments) || !is_size_fine(s) || !is_sender_welcome(s)) {
+    if (!smtpd_limit_message(s) || !take_arguments(s, arguments) || !is_size_fine(s) || !is_sender_welcome(s)) {
         smtpd_transaction_reset(s);
         return;
     }

@@ -93,7 +93,7 @@ void smtpd_rcpt(struct smtpd_session *s, struct str arguments)
         smtpd_reply(s, "503 5.5.1 Error: RCPT after BDAT");
         return;
     }
-    if (!has_room(s) || !take_arguments(s, arguments, &rcpt))
+    if (!smtpd_limit_recipient(s) || !take_arguments(s, arguments, &rcpt) || !has_room(s))
         return;
     if (!smtpd_allows(s, ACCESS_RCPT, rcpt.address))
         return;

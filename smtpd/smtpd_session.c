@@ -169,10 +169,14 @@ void smtpd_session_run(struct smtpd_session *s)
     log_info("connect from " STR_FMT, STR_ARG(s->client_log));
     s->may_send_bare_lf = is_listed(s, s->daemon->bare_newline_exclusions);
     s->is_debugged = is_listed(s, s->daemon->debug_peers);
+    s->may_xclient = is_listed(s, s->daemon->xclient_hosts);
+    s->may_xforward = is_listed(s, s->daemon->xforward_hosts);
     smtpd_keywords_for_client(s);
-    greet(s);
+    if (smtpd_limit_connect(s))
+        greet(s);
     smtpd_reply_done(s);
     command_loop(s);
+    smtpd_limit_disconnect(s);
     smtpd_transaction_reset(s);
     say_farewell(s);
     log_disconnect(s);

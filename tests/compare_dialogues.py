@@ -14,6 +14,7 @@ POSTFIX_ROOT is the root folder of an unpacked Debian package. A file of dialogu
     repeat N LINE   as > LINE, N times
     closed          notes whether the server closes the connection
     connect         closes and opens a new connection
+    also            opens a new connection and leaves the others open
 
 LINE knows the same escapes as BYTES. `allowed.tsv` beside the files says what may differ, and why.
 """
@@ -90,18 +91,25 @@ class Server:
 
     def play(self, case):
         said = []
-        talk = Dialogue("127.0.0.1", self.instance.port, timeout=8, greet=False)
+        open_ones = []
+
+        def connect():
+            open_ones.append(Dialogue("127.0.0.1", self.instance.port, timeout=8, greet=False))
+            said.append(self._reply(open_ones[-1]))
+
         try:
-            said.append(self._reply(talk))
+            connect()
             for word, rest in case.steps:
                 if word == "connect":
-                    talk.close()
-                    talk = Dialogue("127.0.0.1", self.instance.port, timeout=8, greet=False)
-                    said.append(self._reply(talk))
+                    open_ones[-1].close()
+                    connect()
+                elif word == "also":
+                    connect()
                 else:
-                    self._step(talk, word, rest, said)
+                    self._step(open_ones[-1], word, rest, said)
         finally:
-            talk.close()
+            for one in open_ones:
+                one.close()
         return [self._mask(text) for text in said] + self._stored(said)
 
     def _step(self, talk, word, rest, said):
@@ -111,6 +119,7 @@ class Server:
             count, word = int(number), ">"
         for _ in range(count):
             if word in (">", ">>"):
+                said.append(f"C: {rest}")
                 try:
                     talk.send(unescape(rest) + (b"\r\n" if word == ">" else b""))
                 except OSError:
