@@ -57,6 +57,7 @@ int ipc_send_fd(struct ipc_conn *c, struct ipc_msg *m, int fd, int64_t deadline,
 // 1 message, 0 the peer closed between frames, -1 failed (malformed, time-out, cut off).
 int ipc_recv(struct ipc_conn *c, struct ipc_view *view_r, int64_t deadline, struct err *err) CO MUST_CHECK;
 bool ipc_has_input(struct ipc_conn *c); // a whole frame is already buffered: ipc_recv will not wait
+void ipc_conn_wipe(struct ipc_conn *c); // overwrites what was received and read: it held a secret. The last view is no more
 bool ipc_is_alive(struct ipc_conn *c);  // no end of file seen (no wait)
 int ipc_conn_fd(const struct ipc_conn *c); // the descriptor, still the connection's
 // One request, one answer, on a connection used by this caller alone.

@@ -48,6 +48,16 @@ void ipc_conn_free(struct ipc_conn *c)
     mem_free(c);
 }
 
+void ipc_conn_wipe(struct ipc_conn *c)
+{
+    size_t used = c->taken + c->last_size;
+    struct buf rest = BUF_INIT;
+    buf_add(&rest, buf_cstr(&c->in) + used, c->in.len - used);
+    buf_wipe(&c->in);
+    c->in = rest;
+    c->taken = c->last_size = 0;
+}
+
 int ipc_conn_fd(const struct ipc_conn *c)
 {
     return c->fd;

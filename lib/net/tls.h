@@ -32,7 +32,8 @@ struct tls_chain;
 struct tls_keeper {
     void *arg;
     int (*sign)(void *arg, const struct tls_sign_request *request, struct buf *signature_r, struct err *err); // suspends
-    // The chains for a server name that the client asked for: 1 (the caller frees each), 0 unknown name, -1. Suspends.
+    // The chains for a server name that the client asked for: 1 (they stay the keeper's, and valid until something suspends), 0 unknown
+    // name, -1. Suspends.
     int (*chains_for_name)(void *arg, struct str name, struct tls_chain **chains_r, size_t *count_r, struct err *err);
     // The key to make tickets with (name NULL), or the one of that name: 1, 0 none. Suspends.
     int (*ticket_key)(void *arg, const unsigned char *name, struct tls_ticket_key *key_r);

@@ -104,13 +104,11 @@ static int name_callback(SSL *ssl, int *alert, void *arg)
         return SSL_TLSEXT_ERR_NOACK; // the default certificate serves
     SSL_certs_clear(ssl);
     int rc = SSL_TLSEXT_ERR_OK;
-    for (size_t i = 0; i < count; i++) {
-        if (rc == SSL_TLSEXT_ERR_OK && tls_context_use_chain(NULL, ssl, chains[i], keeper, &err) < 0) {
+    for (size_t i = 0; i < count && rc == SSL_TLSEXT_ERR_OK; i++)
+        if (tls_context_use_chain(NULL, ssl, chains[i], keeper, &err) < 0) {
             *alert = SSL_AD_INTERNAL_ERROR;
             rc = SSL_TLSEXT_ERR_ALERT_FATAL;
         }
-        tls_chain_free(chains[i]);
-    }
     return rc;
 }
 
