@@ -32,7 +32,7 @@ static int smtp_init(struct service_context *ctx, struct err *err)
     smtp_profile_fill(&client->profile, ctx->settings, strcmp(ctx->program, "lmtp") == 0);
     if (net_port_by_name(client->profile.tcp_port, &client->port) < 0)
         return err_set(err, ERR_PERMANENT, "unknown port \"" STR_FMT "\"", STR_ARG(client->profile.tcp_port));
-    if (smtp_lookup_init(client, err) < 0 || open_tables(client, err) < 0)
+    if (smtp_lookup_init(client, err) < 0 || open_tables(client, err) < 0 || smtp_tls_open(client, err) < 0)
         return -1;
     client->cache = smtp_connection_cache_new(client);
     return dns_init(err);
@@ -58,9 +58,11 @@ static void smtp_deinit(struct service_context *ctx)
         return;
     smtp_connection_cache_free(client->cache);
     dns_deinit();
+    smtp_tls_close(client);
     table_list_close(client->sasl_passwords);
     match_list_close(client->cache_destinations);
     mem_free(client->own);
+    arena_release(&client->arena);
     mem_free(client);
 }
 

@@ -2,16 +2,18 @@
 // smtp.h: the SMTP and LMTP delivery agent: what its files share.
 //
 // A delivery (smtp_deliver.c) goes through the next hops of its request; each is parsed (smtp_nexthop.c), looked up
-// (smtp_lookup.c), connected (smtp_session.c, or taken from smtp_connection_cache.c), and given the message for the
+// (smtp_lookup.c), connected (smtp_session.c, or taken from smtp_connection_cache.c), secured (smtp_tls*.c), and given the message for the
 // recipients still open (smtp_transaction.c). What went wrong is a struct smtp_failure (smtp_report.c).
 #ifndef DROMOS_SMTP_SMTP_H
 #define DROMOS_SMTP_SMTP_H
 
 #include "lib/agent/agent.h"
+#include "lib/mail/queue_file.h"
 #include "lib/net/stream.h"
 #include "lib/table/table.h"
 #include "smtp/smtp_profile.h"
 #include "smtp/smtp_reply.h"
+#include "smtp/smtp_tls.h"
 
 struct smtp_connection_cache;
 
@@ -28,6 +30,8 @@ struct smtp_client {
     struct match_list *cache_destinations;
     struct table_list *sasl_passwords; // NULL when authentication is off
     struct smtp_connection_cache *cache;
+    struct smtp_tls tls;
+    struct arena arena; // as long as the process
 };
 
 // ---- smtp_nexthop.c: the text of a next hop. Pure.
@@ -50,6 +54,7 @@ int smtp_nexthop_parse(struct str text, const struct smtp_nexthop_rules *rules, 
 struct smtp_failure {
     bool is_destination; // the destination as a whole is at fault: feedback to the queue manager
     bool is_final;       // no other server may be tried: the message may have been delivered
+    bool may_retry_plain; // the same server may be tried without TLS
     struct delivery_report report;
 };
 struct smtp_delivery {
@@ -58,6 +63,11 @@ struct smtp_delivery {
     struct arena *arena;            // the delivery's
     struct smtp_failure **failures; // per recipient, the last one; NULL before anything was tried
     struct str domain;              // of the next hop being tried, for texts
+    struct str key;                 // who may share its connections
+    struct smtp_tls_rule tls_rule;  // of the next hop being tried
+    struct smtp_tls_need *tls_need; // of the host being tried; NULL: no TLS
+    struct str tls_status;          // tls= of a failure
+    int tls_log_level;
     unsigned sessions;              // begun for this next hop
     int64_t connected_us, start_us; // when the connection and the transmission began
 };
@@ -75,10 +85,13 @@ struct smtp_host {
     struct str relay; // "name[1.2.3.4]:25"
     struct net_addr addr;
     unsigned preference;
+    bool is_secure;       // its addresses were validated
+    struct str canonical; // where aliases led to
 };
 struct smtp_hosts {
     struct smtp_host *items;
     size_t count;
+    bool is_secure; // the names were validated, or are those of the next hop
 };
 int smtp_lookup_init(struct smtp_client *client, struct err *err); // before the jail: own addresses
 // The hosts of a destination in the order to try. NULL, or why there is none.
@@ -90,7 +103,7 @@ struct smtp_session {
     const struct smtp_client *client;
     struct stream *stream;
     struct smtp_reply reply; // the last one
-    char *key;               // destination text
+    char *key;               // as sd->key
     char *name;              // of the host
     char *place;             // "name[addr]"
     char *relay;             // "name[addr]:port"
@@ -100,6 +113,9 @@ struct smtp_session {
     int64_t retire_ms;  // not used for a new delivery after that (smtp_connection_reuse_time_limit)
     int64_t expires_ms; // idle until then
     bool must_close;    // lost, told 421, or QUIT was sent: nothing more is said
+    char *tls_status;    // tls= of a delivery
+    bool is_tls_matched; // the server is the one that it should be
+    bool is_tls_kept;    // its TLS session was kept for resumption
     bool needs_reset;   // a transaction was begun and not completed: RSET before the next one
 };
 enum smtp_step {
@@ -107,6 +123,7 @@ enum smtp_step {
     SMTP_STEP_EHLO,
     SMTP_STEP_HELO,
     SMTP_STEP_LHLO,
+    SMTP_STEP_STARTTLS,
     SMTP_STEP_XFORWARD_NAME,
     SMTP_STEP_XFORWARD_PROTO,
     SMTP_STEP_MAIL,
@@ -117,9 +134,8 @@ enum smtp_step {
     SMTP_STEP_RSET,
     SMTP_STEP_QUIT,
 };
-// Connects and says hello. NULL with *failure_r.
-struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_destination *dest,
-                                       const struct smtp_host *host, struct smtp_failure **failure_r) CO;
+// Connects, says hello and starts TLS as sd->tls_need says. NULL with *failure_r.
+struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_failure **failure_r) CO;
 // A session on a connected stream, before the greeting (tests bring their own stream).
 struct smtp_session *smtp_session_new(const struct smtp_client *client, struct stream *stream, struct str key,
                                       const struct smtp_host *host);
@@ -130,6 +146,11 @@ int smtp_session_reply(struct smtp_session *s, int64_t seconds, struct err *err)
 int smtp_session_command(struct smtp_session *s, int64_t seconds, struct err *err) CO MUST_CHECK; // both
 void smtp_session_quit(struct smtp_session *s) CO; // QUIT unless must_close; frees
 void smtp_session_drop(struct smtp_session *s);    // QUIT without waiting unless must_close; frees
+
+// ---- smtp_tls.c
+int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err);
+// A TLS session to resume: with the same server, under the same policy. `sessions` may be NULL.
+bool smtp_tls_sessions_find(struct smtp_tls_sessions *sessions, const char *relay, const char *key, struct buf *data_r);
 
 // ---- smtp_connection_cache.c: idle sessions by destination, within this process.
 struct smtp_connection_cache *smtp_connection_cache_new(const struct smtp_client *client);

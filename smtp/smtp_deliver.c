@@ -14,11 +14,11 @@ bool smtp_has_open(const struct smtp_delivery *sd)
     return false;
 }
 
-static bool may_keep(const struct smtp_client *client, const struct smtp_session *s, bool wanted)
+static bool may_keep(const struct smtp_delivery *sd, const struct smtp_session *s, bool wanted)
 {
-    int64_t limit = client->profile.connection_reuse_count_limit;
+    int64_t limit = sd->client->profile.connection_reuse_count_limit;
 
-    return wanted && clock_ms() < s->retire_ms && (limit <= 0 || s->uses < limit);
+    return wanted && smtp_tls_may_reuse(sd, s) && clock_ms() < s->retire_ms && (limit <= 0 || s->uses < limit);
 }
 
 // Leaves the session as it found it, or ends it.
@@ -26,6 +26,7 @@ static void put_away(struct smtp_client *client, struct smtp_session *s, bool ke
 {
     struct err err = ERR_INIT;
 
+    smtp_tls_keep_session(s);
     if (!keep || s->must_close) {
         smtp_session_quit(s);
         return;
@@ -45,7 +46,7 @@ static void put_away(struct smtp_client *client, struct smtp_session *s, bool ke
 // The message over one session. False: the session was stale.
 static bool use_session(struct smtp_delivery *sd, struct smtp_session *s, bool wants_keeping) CO
 {
-    bool keep = may_keep(sd->client, s, wants_keeping);
+    bool keep = may_keep(sd, s, wants_keeping);
     enum smtp_outcome outcome = smtp_transaction(sd, s, keep);
 
     put_away(sd->client, s, keep);
@@ -56,11 +57,11 @@ static bool use_session(struct smtp_delivery *sd, struct smtp_session *s, bool w
     return true;
 }
 
-static bool try_kept_session(struct smtp_delivery *sd, const struct smtp_destination *dest, bool wants_keeping) CO
+static bool try_kept_session(struct smtp_delivery *sd, bool wants_keeping) CO
 {
     struct smtp_session *s;
 
-    while ((s = smtp_connection_cache_take(sd->client->cache, dest->text)) != NULL)
+    while ((s = smtp_connection_cache_take(sd->client->cache, sd->key)) != NULL)
         if (use_session(sd, s, wants_keeping))
             return true;
     return false;
@@ -85,6 +86,36 @@ static void log_moving_on(const struct smtp_delivery *sd)
     }
 }
 
+// RFC 7435 3: a server whose TLS is broken gets the message in the clear rather than never, but not at the first try.
+static bool may_go_plain(const struct smtp_delivery *sd, const struct smtp_failure *f)
+{
+    const struct delivery_request *r = &sd->delivery->request;
+    int64_t waited = (r->active_us - r->arrival_us) / 1000000;
+
+    return f->may_retry_plain && !(r->sendopts & QUEUE_SENDOPT_REQUIRETLS) && !co_is_cancelled() &&
+           waited >= sd->delivery->settings->minimal_backoff_time;
+}
+
+static struct smtp_session *open_session(struct smtp_delivery *sd, const struct smtp_hosts *hosts,
+                                         const struct smtp_host *host, struct smtp_failure **failure_r) CO
+{
+    struct smtp_tls_need need;
+    struct smtp_session *s = NULL;
+
+    sd->tls_need = &need;
+    *failure_r = smtp_tls_need_find(sd, hosts, host, &need);
+    if (*failure_r == NULL)
+        s = smtp_session_open(sd, host, failure_r);
+    if (s == NULL && may_go_plain(sd, *failure_r)) {
+        log_info(STR_FMT ": " STR_FMT ": trying without TLS", STR_ARG(sd->delivery->request.queue_id),
+                 STR_ARG((*failure_r)->report.text));
+        need.level = TLS_LEVEL_NONE;
+        s = smtp_session_open(sd, host, failure_r);
+    }
+    sd->tls_need = NULL;
+    return s;
+}
+
 static void try_hosts(struct smtp_delivery *sd, const struct smtp_destination *dest, bool wants_keeping) CO
 {
     struct smtp_hosts hosts;
@@ -96,7 +127,7 @@ static void try_hosts(struct smtp_delivery *sd, const struct smtp_destination *d
     }
     for (size_t i = 0; i < hosts.count && smtp_has_open(sd) && !session_limit_reached(sd) && !co_is_cancelled(); i++) {
         log_moving_on(sd);
-        struct smtp_session *s = smtp_session_open(sd, dest, &hosts.items[i], &failure);
+        struct smtp_session *s = open_session(sd, &hosts, &hosts.items[i], &failure);
         if (s != NULL) {
             (void)use_session(sd, s, wants_keeping); // a fresh one is never stale
             continue;
@@ -106,6 +137,16 @@ static void try_hosts(struct smtp_delivery *sd, const struct smtp_destination *d
             sd->sessions++; // it spoke to us
         smtp_report_failures(sd, false);
     }
+}
+
+static void set_key(struct smtp_delivery *sd, const struct smtp_destination *dest)
+{
+    struct buf key = BUF_INIT;
+
+    buf_add_str(&key, dest->text);
+    smtp_tls_add_key(sd, &key);
+    sd->key = arena_str(sd->arena, buf_str(&key));
+    buf_release(&key);
 }
 
 static void try_nexthop(struct smtp_delivery *sd, struct str text) CO
@@ -123,9 +164,17 @@ static void try_nexthop(struct smtp_delivery *sd, struct str text) CO
     sd->sessions = 0;
     sd->connected_us = clock_wall_us();
     sd->start_us = 0;
+    struct smtp_failure *failure = smtp_tls_rule_find(sd, &dest, &sd->tls_rule);
+    if (failure != NULL) {
+        smtp_failure_apply(sd, failure);
+        return;
+    }
+    sd->tls_status = smtp_tls_status(sd->tls_rule.policy.level, sd->tls_rule.policy.level > TLS_LEVEL_NONE ? "?" : NULL, false,
+                                     sd->arena);
+    set_key(sd, &dest);
     bool more_waits = (sd->delivery->request.flags & DELIVERY_CACHE_CONNECTION) != 0;
     bool wants_keeping = smtp_connection_cache_wants(sd->client->cache, &dest, more_waits);
-    if (try_kept_session(sd, &dest, wants_keeping) && (!smtp_has_open(sd) || session_limit_reached(sd)))
+    if (try_kept_session(sd, wants_keeping) && (!smtp_has_open(sd) || session_limit_reached(sd)))
         return;
     try_hosts(sd, &dest, wants_keeping);
 }

@@ -130,13 +130,13 @@ int smtp_lookup_init(struct smtp_client *client, struct err *err)
 
 // ---- Lookups
 
-static void add_host(struct lookup *l, struct str name, unsigned preference, const struct net_addr *addr)
+static struct smtp_host *add_host(struct lookup *l, struct str name, unsigned preference, const struct net_addr *addr)
 {
     struct arena *arena = l->sd->arena;
     struct buf text = BUF_INIT;
 
     if (l->hosts->count == HOSTS_MAX)
-        return;
+        return &l->hosts->items[HOSTS_MAX - 1];
     if (l->hosts->items == NULL)
         l->hosts->items = ARENA_ARRAY(arena, struct smtp_host, HOSTS_MAX);
     struct smtp_host *host = &l->hosts->items[l->hosts->count++];
@@ -148,6 +148,7 @@ static void add_host(struct lookup *l, struct str name, unsigned preference, con
     host->place = arena_strf(arena, STR_FMT "[%s]", STR_ARG(name), buf_cstr(&text));
     host->relay = arena_strf(arena, STR_FMT ":%u", STR_ARG(host->place), (unsigned)l->dest->port);
     buf_release(&text);
+    return host;
 }
 
 static bool uses_dns(const struct smtp_client *client)
@@ -206,8 +207,11 @@ static struct smtp_failure *add_addresses(struct lookup *l, struct str name, uns
     enum dns_status status = host_addresses(l, name, &addrs);
     if (status != DNS_OK)
         return lookup_failure(l->sd, name, type, status);
-    for (size_t i = 0; i < addrs.count; i++)
-        add_host(l, name, preference, &addrs.items[i]);
+    for (size_t i = 0; i < addrs.count && l->hosts->count < HOSTS_MAX; i++) {
+        struct smtp_host *host = add_host(l, name, preference, &addrs.items[i]);
+        host->is_secure = addrs.is_secure;
+        host->canonical = addrs.canonical;
+    }
     return NULL;
 }
 
@@ -240,14 +244,14 @@ static struct smtp_failure *add_mx_hosts(struct lookup *l, const struct dns_mx *
 static struct smtp_failure *look_up_domain(struct lookup *l, struct str domain) CO
 {
     struct smtp_delivery *sd = l->sd;
-    struct dns_mx *mx;
-    size_t count;
-    enum dns_status status = dns_lookup_mx(domain, sd->arena, l->deadline, &mx, &count);
+    struct dns_mx_list mx;
+    enum dns_status status = dns_lookup_mx_list(domain, sd->arena, l->deadline, &mx);
 
-    if (status == DNS_OK && count == 1 && mx[0].host.len == 0)
+    l->hosts->is_secure = mx.is_secure;
+    if (status == DNS_OK && mx.count == 1 && mx.items[0].host.len == 0)
         return smtp_failure_new(sd, true, "5.1.0", "Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(domain));
     if (status == DNS_OK)
-        return add_mx_hosts(l, mx, count);
+        return add_mx_hosts(l, mx.items, mx.count);
     bool may_use_address = status == DNS_NOT_FOUND || status == DNS_NO_DATA || sd->client->settings->ignore_mx_lookup_error;
     if (!may_use_address)
         return lookup_failure(sd, domain, "MX", status);
@@ -346,7 +350,7 @@ struct smtp_failure *smtp_lookup(struct smtp_delivery *sd, const struct smtp_des
     struct str name = dest->host;
     struct smtp_failure *failure;
 
-    *hosts_r = (struct smtp_hosts){NULL, 0};
+    *hosts_r = (struct smtp_hosts){NULL, 0, true};
     if (dest->path.len > 0)
         return look_up_path(&l);
     if (!str_is_ascii(name) && address_domain_to_ascii(name, sd->arena, &name) < 0)

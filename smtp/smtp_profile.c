@@ -15,17 +15,3 @@ void smtp_profile_fill(struct smtp_profile *p, const struct settings *settings, 
     p->never_send_ehlo = settings->smtp_never_send_ehlo;
     p->assume_final = is_lmtp && settings->lmtp_assume_final;
 }
-
-bool smtp_profile_requires_tls(const struct smtp_profile *p)
-{
-    static const char *const optional[] = {"none", "may", "dane"};
-
-    if (p->tls_wrappermode)
-        return true;
-    if (p->tls_security_level.len == 0)
-        return p->enforce_tls;
-    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++)
-        if (str_is_nocase(p->tls_security_level, str_from(optional[i])))
-            return false;
-    return true; // encrypt and above, and what we do not know
-}

@@ -16,6 +16,33 @@
     MEMBER(struct str, fallback_relay)                                                                                 \
     MEMBER(struct str, connection_cache_destinations)                                                                  \
     MEMBER(struct str, tls_security_level)                                                                             \
+    MEMBER(struct str, tls_policy_maps)                                                                                \
+    MEMBER(struct str, tls_per_site)                                                                                   \
+    MEMBER(struct str, tls_ciphers)                                                                                    \
+    MEMBER(struct str, tls_mandatory_ciphers)                                                                          \
+    MEMBER(struct str, tls_protocols)                                                                                  \
+    MEMBER(struct str, tls_mandatory_protocols)                                                                        \
+    MEMBER(struct str, tls_exclude_ciphers)                                                                            \
+    MEMBER(struct str, tls_mandatory_exclude_ciphers)                                                                  \
+    MEMBER(struct str, tls_servername)                                                                                 \
+    MEMBER(struct str, tls_trust_anchor_file)                                                                          \
+    MEMBER(struct str, tls_CAfile)                                                                                     \
+    MEMBER(struct str, tls_CApath)                                                                                     \
+    MEMBER(struct str, tls_verify_cert_match)                                                                          \
+    MEMBER(struct str, tls_secure_cert_match)                                                                          \
+    MEMBER(struct str, tls_fingerprint_cert_match)                                                                     \
+    MEMBER(struct str, tls_fingerprint_digest)                                                                         \
+    MEMBER(struct str, tls_loglevel)                                                                                   \
+    MEMBER(struct str, tls_loglevel_maps)                                                                              \
+    MEMBER(struct str, tls_chain_files)                                                                                \
+    MEMBER(struct str, tls_cert_file)                                                                                  \
+    MEMBER(struct str, tls_dcert_file)                                                                                 \
+    MEMBER(struct str, tls_eccert_file)                                                                                \
+    MEMBER(struct str, tls_key_file)                                                                                   \
+    MEMBER(struct str, tls_dkey_file)                                                                                  \
+    MEMBER(struct str, tls_eckey_file)                                                                                 \
+    MEMBER(struct str, tls_session_cache_database)                                                                     \
+    MEMBER(struct str, requiretls_policy)                                                                              \
     MEMBER(struct str, sasl_password_maps)                                                                             \
     MEMBER(bool, bind_address_enforce)                                                                                 \
     MEMBER(bool, randomize_addresses)                                                                                  \
@@ -27,11 +54,21 @@
     MEMBER(bool, use_tls)                                                                                              \
     MEMBER(bool, enforce_tls)                                                                                          \
     MEMBER(bool, tls_wrappermode)                                                                                      \
+    MEMBER(bool, tls_enforce_peername)                                                                                 \
+    MEMBER(bool, tls_enforce_sts_mx_patterns)                                                                          \
+    MEMBER(bool, tls_note_starttls_offer)                                                                              \
+    MEMBER(bool, tls_force_insecure_host_tlsa_lookup)                                                                  \
+    MEMBER(bool, tls_connection_reuse)                                                                                 \
+    MEMBER(bool, tls_block_early_mail_reply)                                                                           \
+    MEMBER(bool, log_tls_feature_status)                                                                               \
     MEMBER(bool, sasl_auth_enable)                                                                                     \
     MEMBER(bool, quote_rfc821_envelope)                                                                                \
     MEMBER(int64_t, mx_address_limit)                                                                                  \
     MEMBER(int64_t, mx_session_limit)                                                                                  \
     MEMBER(int64_t, line_length_limit)                                                                                 \
+    MEMBER(int64_t, tls_scert_verifydepth)                                                                             \
+    MEMBER(int64_t, tls_session_cache_timeout)                                                                         \
+    MEMBER(int64_t, starttls_timeout)                                                                                  \
     MEMBER(int64_t, connect_timeout)                                                                                   \
     MEMBER(int64_t, xforward_timeout)                                                                                  \
     MEMBER(int64_t, mail_timeout)                                                                                      \
@@ -61,7 +98,5 @@ struct smtp_profile {
 };
 
 void smtp_profile_fill(struct smtp_profile *p, const struct settings *settings, bool is_lmtp);
-// TLS is required by the security level: without it nothing may be sent.
-bool smtp_profile_requires_tls(const struct smtp_profile *p);
 
 #endif

@@ -14,6 +14,7 @@ static const struct {
     [SMTP_STEP_EHLO] = {"EHLO command", "performing the EHLO handshake"},
     [SMTP_STEP_HELO] = {"HELO command", "performing the HELO handshake"},
     [SMTP_STEP_LHLO] = {"LHLO command", "performing the LHLO handshake"},
+    [SMTP_STEP_STARTTLS] = {"STARTTLS command", "receiving the STARTTLS response"},
     [SMTP_STEP_XFORWARD_NAME] = {"XFORWARD name/address command", "sending XFORWARD name/address"},
     [SMTP_STEP_XFORWARD_PROTO] = {"XFORWARD helo/protocol command", "sending XFORWARD protocol/helo_name"},
     [SMTP_STEP_MAIL] = {"MAIL FROM command", "sending MAIL FROM"},
@@ -40,6 +41,8 @@ struct smtp_failure *smtp_failure_new(struct smtp_delivery *sd, bool is_permanen
     f->report.relay = STR("none");
     f->report.connected_us = sd->connected_us;
     f->report.start_us = sd->start_us;
+    if (sd->client->profile.log_tls_feature_status)
+        f->report.tls = sd->tls_status;
     buf_release(&text);
     return f;
 }
@@ -116,6 +119,7 @@ void smtp_report_sent(struct smtp_delivery *sd, const struct smtp_session *s, si
         .connected_us = sd->connected_us,
         .start_us = sd->start_us,
         .connection_uses = s->uses,
+        .tls = sd->client->profile.log_tls_feature_status ? str_from(s->tls_status) : STR(""),
         .relays_dsn = (s->features & SMTP_HAS_DSN) != 0,
         .action = sd->client->profile.assume_final && !(s->features & SMTP_HAS_DSN) ? "delivered" : "relayed",
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtp_session.c: one connection to a server: connecting, greeting, hello, replies, the end.
 // Trust: the server is hostile: lines and replies are bounded, every wait has a deadline.
-// Suspends: everything but new and drop. TLS will start in smtp_session_hello, after EHLO.
+// Suspends: everything but new and drop.
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +24,7 @@ struct smtp_session *smtp_session_new(const struct smtp_client *client, struct s
     s->name = mem_dup_str(host->name);
     s->place = mem_dup_str(host->place);
     s->relay = mem_dup_str(host->relay);
+    s->tls_status = mem_strdup("none");
     s->retire_ms = clock_deadline(client->profile.connection_reuse_time_limit);
     return s;
 }
@@ -36,6 +37,7 @@ static void session_free(struct smtp_session *s)
     mem_free(s->name);
     mem_free(s->place);
     mem_free(s->relay);
+    mem_free(s->tls_status);
     mem_free(s);
 }
 
@@ -101,18 +103,12 @@ static bool detects_loops(const struct smtp_delivery *sd, const struct smtp_sess
     return !sd->client->profile.is_lmtp && str_ends(str_from(s->relay), STR(":25"));
 }
 
-// What the server's features mean for this message and our security level; NULL when all is well.
+// What the server's features mean for this message; NULL when all is well.
 static struct smtp_failure *check_features(struct smtp_delivery *sd, struct smtp_session *s) CO
 {
-    const struct smtp_profile *p = &sd->client->profile;
     struct smtp_failure *f = NULL;
 
-    if (smtp_profile_requires_tls(p)) {
-        if (s->features & SMTP_HAS_STARTTLS)
-            f = smtp_failure_new(sd, false, "4.7.4", "TLS is required, but our TLS engine is unavailable");
-        else
-            f = smtp_failure_new(sd, false, "4.7.4", "TLS is required, but was not offered by host %s", s->place);
-    } else if ((s->features & SMTP_HAS_AUTH) && sd->client->sasl_passwords != NULL) {
+    if ((s->features & SMTP_HAS_AUTH) && sd->client->sasl_passwords != NULL) {
         struct buf value = BUF_INIT;
         int found = table_list_lookup(sd->client->sasl_passwords, sd->domain, &value, NULL, NULL);
         if (found == 0)
@@ -139,11 +135,10 @@ static int say_hello(struct smtp_session *s, const char *verb, struct err *err) 
     return s->reply.code / 100 == 2;
 }
 
-static struct smtp_failure *introduce(struct smtp_delivery *sd, struct smtp_session *s) CO
+static struct smtp_failure *introduce(struct smtp_delivery *sd, struct smtp_session *s, bool greets_esmtp) CO
 {
     const struct smtp_profile *p = &s->client->profile;
     struct err err = ERR_INIT;
-    bool greets_esmtp = str_find_str(buf_str(&s->reply.text), STR("ESMTP")) >= 0;
     enum smtp_step step = p->is_lmtp ? SMTP_STEP_LHLO : SMTP_STEP_EHLO;
     int accepted = 0;
 
@@ -169,23 +164,113 @@ static struct smtp_failure *introduce(struct smtp_delivery *sd, struct smtp_sess
                                                           STR_ARG(sd->domain)),
                                          sd, s);
     }
-    return check_features(sd, s);
+    return NULL;
+}
+
+// ---- TLS
+
+static struct smtp_failure *unprotected(struct smtp_delivery *sd, struct smtp_session *s, struct smtp_failure *f)
+{
+    f->is_destination = true;
+    return smtp_failure_with_session(f, sd, s);
+}
+
+static void note_plain(struct smtp_delivery *sd, struct smtp_session *s, const char *final)
+{
+    enum tls_level configured = sd->tls_need->configured;
+
+    sd->tls_status = smtp_tls_status(configured, configured > TLS_LEVEL_NONE ? final : NULL,
+                                     sd->tls_need->level > TLS_LEVEL_MAY, sd->arena);
+    mem_free(s->tls_status);
+    s->tls_status = mem_dup_str(sd->tls_status);
+}
+
+// STARTTLS and its answer. 1: go on with the handshake, 0: the server would rather not, -1: *failure_r.
+static int ask_for_tls(struct smtp_delivery *sd, struct smtp_session *s, struct smtp_failure **failure_r) CO
+{
+    struct err err = ERR_INIT;
+
+    stream_write_str(s->stream, STR("STARTTLS\r\n"));
+    if (smtp_session_command(s, s->client->profile.starttls_timeout, &err) < 0) {
+        *failure_r = smtp_failure_lost(sd, s, SMTP_STEP_STARTTLS, &err);
+        return -1;
+    }
+    if (s->must_close) {
+        *failure_r = smtp_failure_said(sd, s, SMTP_STEP_STARTTLS);
+        return -1;
+    }
+    return s->reply.code == GREETING_CODE;
+}
+
+static struct smtp_failure *secure(struct smtp_delivery *sd, struct smtp_session *s) CO
+{
+    bool is_required = sd->tls_need->level > TLS_LEVEL_MAY;
+    struct smtp_failure *f = NULL;
+
+    if (!(s->features & SMTP_HAS_STARTTLS)) {
+        note_plain(sd, s, is_required ? "nostarttls" : "none");
+        return !is_required ? NULL
+                            : unprotected(sd, s, smtp_failure_new(sd, false, "4.7.4",
+                                                                  "TLS is required, but was not offered by host %s", s->place));
+    }
+    if (sd->client->tls.context == NULL) {
+        note_plain(sd, s, "noencryption");
+        return !is_required ? NULL
+                            : unprotected(sd, s, smtp_failure_new(sd, false, "4.7.5",
+                                                                  "TLS is required, but our TLS engine is unavailable"));
+    }
+    int answer = ask_for_tls(sd, s, &f);
+    if (answer < 0)
+        return f;
+    if (answer == 0) {
+        note_plain(sd, s, "noencryption");
+        struct str dsn = smtp_reply_dsn(&s->reply, '4', sd->arena), text = smtp_reply_joined(&s->reply, sd->arena);
+        return !is_required ? NULL
+                            : unprotected(sd, s, smtp_failure_new(sd, false, dsn.ptr,
+                                                                  "TLS is required, but host %s refused to start TLS: " STR_FMT,
+                                                                  s->place, STR_ARG(text)));
+    }
+    f = smtp_tls_start(sd, s);
+    if (f != NULL)
+        return f;
+    s->features = 0; // what was said in the clear is forgotten (RFC 3207 4.2)
+    return introduce(sd, s, true);
+}
+
+// Without TLS: by the level, or because it failed a moment ago.
+static void note_no_tls(struct smtp_delivery *sd, struct smtp_session *s)
+{
+    note_plain(sd, s, "noencryption");
+    if (sd->tls_need->configured == TLS_LEVEL_NONE && s->client->profile.tls_note_starttls_offer &&
+        (s->features & SMTP_HAS_STARTTLS))
+        log_info("Host offered STARTTLS: [%s]", s->name);
 }
 
 struct smtp_failure *smtp_session_hello(struct smtp_delivery *sd, struct smtp_session *s)
 {
     struct err err = ERR_INIT;
+    bool wants_tls = sd->tls_need != NULL && sd->tls_need->level > TLS_LEVEL_NONE;
+    struct smtp_failure *f = NULL;
 
-    if (s->client->profile.tls_wrappermode) {
-        s->must_close = true;
-        return smtp_failure_with_session(
-            smtp_failure_new(sd, false, "4.7.4", "TLS is required, but our TLS engine is unavailable"), sd, s);
+    if (wants_tls && s->client->profile.tls_wrappermode) {
+        if (sd->client->tls.context == NULL) {
+            s->must_close = true;
+            return unprotected(sd, s, smtp_failure_new(sd, false, "4.7.5", "TLS is required, but our TLS engine is unavailable"));
+        }
+        f = smtp_tls_start(sd, s);
+        if (f != NULL)
+            return f;
     }
     if (smtp_session_reply(s, s->client->profile.helo_timeout, &err) < 0)
         return smtp_failure_lost(sd, s, SMTP_STEP_GREETING, &err);
     if (s->reply.code != GREETING_CODE)
         return smtp_failure_said(sd, s, SMTP_STEP_GREETING);
-    return introduce(sd, s);
+    f = introduce(sd, s, str_find_str(buf_str(&s->reply.text), STR("ESMTP")) >= 0);
+    if (f == NULL && wants_tls && stream_tls_info(s->stream) == NULL)
+        f = secure(sd, s);
+    else if (f == NULL && sd->tls_need != NULL && stream_tls_info(s->stream) == NULL)
+        note_no_tls(sd, s);
+    return f != NULL ? f : check_features(sd, s);
 }
 
 static const struct net_addr *source_for(const struct smtp_client *client, const struct net_addr *to)
@@ -197,8 +282,7 @@ static const struct net_addr *source_for(const struct smtp_client *client, const
     return NULL;
 }
 
-struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_destination *dest,
-                                       const struct smtp_host *host, struct smtp_failure **failure_r)
+struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_failure **failure_r)
 {
     const struct smtp_client *client = sd->client;
     struct err err = ERR_INIT;
@@ -214,7 +298,7 @@ struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct sm
         log_info("connect to " STR_FMT ": %s", STR_ARG(host->relay), why);
         return NULL;
     }
-    struct smtp_session *s = smtp_session_new(client, stream, dest->text, host);
+    struct smtp_session *s = smtp_session_new(client, stream, sd->key, host);
     s->uses = 1;
     *failure_r = smtp_session_hello(sd, s);
     if (*failure_r == NULL)
@@ -240,7 +324,7 @@ void smtp_session_drop(struct smtp_session *s)
 {
     static const char quit[] = "QUIT\r\n";
 
-    if (!s->must_close && stream_unflushed(s->stream) == 0)
+    if (!s->must_close && stream_unflushed(s->stream) == 0 && stream_tls_info(s->stream) == NULL)
         (void)!send(stream_fd(s->stream), quit, sizeof quit - 1, MSG_DONTWAIT | MSG_NOSIGNAL); // a courtesy
     session_free(s);
 }

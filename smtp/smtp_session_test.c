@@ -295,7 +295,8 @@ START_TEST(limits_of_the_server_are_kept)
     run(STEPS({"", "220 mx ESMTP\r\n"}, {"EHLO me.example\r\n", "250-mx\r\n250 SIZE 9\r\n"}));
     expect_failure(0, DELIVERY_BOUNCED, "5.3.4", "message size 10 exceeds size limit 9 of server mx[1.2.3.4]");
     set_up(false, 1, "x\n");
-    client.profile.tls_security_level = STR("encrypt");
+    static struct smtp_tls_need need = {.level = TLS_LEVEL_ENCRYPT, .configured = TLS_LEVEL_ENCRYPT};
+    sd.tls_need = &need;
     run(STEPS({"", "220 mx ESMTP\r\n"}, {"EHLO me.example\r\n", "250-mx\r\n250 SIZE 9\r\n"}));
     expect_failure(0, DELIVERY_DEFERRED, "4.7.4", "TLS is required, but was not offered by host mx[1.2.3.4]");
 }

@@ -103,6 +103,10 @@ void delivery_add_status_line(struct buf *b, const struct delivery *d, size_t re
     if (report->connection_uses > 1)
         buf_addf(b, ", conn_use=%u", report->connection_uses);
     add_delays(b, d, report);
+    if (report->tls.len > 0) {
+        buf_add_cstr(b, ", tls=");
+        buf_add_printable(b, report->tls, 0);
+    }
     buf_add_cstr(b, ", dsn=");
     buf_add_printable(b, report->dsn, 0);
     buf_addf(b, ", status=%s (", status_word(d, report));

@@ -53,6 +53,7 @@ struct delivery_report {
     struct str mta_name;   // remote MTA host, or ""
     int64_t connected_us, start_us; // when connection set-up and transmission began (delays= C and D); 0: not reached
     unsigned connection_uses; // conn_use= when above 1
+    struct str tls;           // tls=, or ""
     bool relays_dsn; // the next server took over NOTIFY
     const char *action; // "delivered", "relayed", "expanded"; NULL: by status
 };

@@ -29,6 +29,13 @@
 enum { QUEUE_MODE_READY = 0700, QUEUE_MODE_WRITING = 0600, QUEUE_MODE_CORRUPT = 0400 };
 
 // How names become paths: hash_queue_names and hash_queue_depth.
+// Bits of sendopts, the last number of the size record.
+enum queue_sendopt {
+    QUEUE_SENDOPT_SMTPUTF8 = 1,
+    QUEUE_SENDOPT_TLS_OPTIONAL = 16, // TLS-Required: no (RFC 8689 5)
+    QUEUE_SENDOPT_REQUIRETLS = 32,   // MAIL ... REQUIRETLS (RFC 8689 3)
+};
+
 struct queue_layout {
     struct str hash_names; // "deferred, defer"
     unsigned hash_depth;
