@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import scheduling  # noqa: E402
 import workloads  # noqa: E402
 from suites import SCRATCH, make_suites  # noqa: E402
 
@@ -34,6 +35,7 @@ class Workload:
     queues: tuple = ("disk", "ram")
     counts: tuple = ()   # (suite, count) where one suite is measured with another number
     rounds: int = 0      # 0: as asked for
+    suites: tuple = ("postfix", "dromos")
 
 
 def _relay(**options):
@@ -66,6 +68,16 @@ WORKLOADS = (
     Workload("relay-idle", "relay among idle sessions (200; ours 5,000)", "messages/s",
              lambda t, s, n: workloads.relay_among_idle(t, s, n, 3000), 200, 0, queues=("ram",),
              counts=(("dromos", 5000),), rounds=1),
+    Workload("list-domains", "50 recipients in 50 domains a message", "recipients/s",
+             lambda t, s, n: scheduling.list_to_many(s, t.destinations(s), n), 200, 50, queues=("ram",)),
+    Workload("list-one", "10,000 recipients in one domain a message", "recipients/s",
+             lambda t, s, n: scheduling.list_to_one(s, t.destinations(s), n), 5, 1, queues=("ram",)),
+    Workload("hang", "delay of mail to 1,000 destinations beside one that hangs", "of that without",
+             lambda t, s, n: scheduling.slowdown_beside_hanging(s, t.destinations(s), n), 3000, 0, queues=("ram",),
+             more_is_better=False, rounds=1, suites=("dromos",)),
+    Workload("million", "one million deferred, all due: new message, mean", "s",
+             lambda t, s, n: scheduling.start_with_deferred(s, t.destinations(s), n), 1000000, 0, queues=("ram",),
+             more_is_better=False, rounds=1, suites=("dromos",)),
 )
 
 
@@ -99,6 +111,8 @@ def run_workload(arguments, tools, suites, queue, workload, results):
     rounds = workload.rounds or arguments.rounds
     for number in range(rounds):
         for name, suite in suites.items():
+            if name not in workload.suites:
+                continue
             count = workload.quick if arguments.quick else dict(workload.counts).get(name, workload.count)
             time.sleep(arguments.pause if queue == "disk" else 0.5)
             try:
@@ -108,6 +122,9 @@ def run_workload(arguments, tools, suites, queue, workload, results):
                 continue
             results.setdefault((workload.name, queue), {}).setdefault(name, []).append(figure)
             show(f"{workload.name:14} {queue:4} {name:8} {figure:10.2f} {workload.unit} ({number + 1}/{rounds})")
+            for line in suite.notes:
+                show(f"    {line}")
+            suite.notes.clear()
             if arguments.calls and workload.name == "syscalls":
                 for call, times in sorted(suite.last_calls.items(), key=lambda item: -item[1])[:25]:
                     show(f"    {call:20} {times / count:8.2f}")

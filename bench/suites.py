@@ -61,6 +61,7 @@ class Suite:
     def __init__(self, name, flavour, folder, sink_port):
         self.name = name
         self.folder = Path(folder)
+        self.notes = []  # further figures of the last run
         accounts = ensure_accounts()
         person = pwd.getpwnam(accounts.person)
         self.instance = Instance(self.folder, flavour=flavour, inet_row="", main={

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from suites import TOP, debian_postfix, postfix_flavour  # first: it makes the harness importable
 from measure import SystemCalls, cpu_seconds, pss_kib
+from scheduling import Destinations, prepare
 from harness import Instance, ensure_accounts, free_port, is_listening, wait_until
 
 RUN_TIMEOUT = 900  # seconds for one run of one workload
@@ -22,6 +23,16 @@ class Tools:
         self.sessions = Path(build) / "bench" / "sessions"
         self.sink_port = free_port()
         self.sink = None
+        self.many = None
+        self.prepared = set()
+
+    def destinations(self, suite):
+        """A thousand destinations, and the suite's transport map for them."""
+        self.many = self.many or Destinations(free_port(), 1000)
+        if suite.name not in self.prepared:
+            self.prepared.add(suite.name)
+            prepare(suite, self.many)
+        return self.many
 
     def environment(self):
         return {"PATH": "/usr/bin:/bin", **self.flavour.environment}
@@ -37,6 +48,8 @@ class Tools:
         if self.sink:
             self.sink.terminate()
             self.sink.wait(10)
+        if self.many:
+            self.many.close()
 
     def source(self, port, messages, *, sessions=20, size=4096, kept=True, recipient="to@sink.example", recipients=1):
         command = [str(self.flavour.command_directory / "smtp-source"), "-s", str(sessions), "-l", str(size), "-m",

@@ -175,11 +175,14 @@ void qmgr_load_main(void *arg);                                  // the loader: 
 void qmgr_load_at(struct qmgr *q, const char *queue, struct str id, int64_t when, bool is_asked);
 
 // ---- Transports and agents
+enum { QMGR_FRESH, QMGR_RETRIED, QMGR_CLASSES }; // take turns, so that new mail does not wait behind all that is retried
+
 struct qmgr_transport {
     struct qmgr *qmgr;
     struct str name;
     struct map destinations;  // by next hop (and recipient, when the recipient limit is 1)
-    struct list ready;        // destinations that may send now
+    struct list ready[QMGR_CLASSES]; // destinations that may send now: with new mail, with others
+    unsigned turn;            // which of them is next
     struct list agents;
     struct qmgr_window_rules rules;
     struct qmgr_slot_rules slot_rules;
@@ -227,16 +230,14 @@ void qmgr_agent_connect(struct qmgr_transport *t); // starts the conversation wi
 void qmgr_agent_give(struct qmgr_agent *a, struct qmgr_entry *e); // needs a free slot
 
 // ---- Destinations
-enum { QMGR_FRESH, QMGR_RETRIED, QMGR_CLASSES }; // take turns, so that new mail does not wait behind all that is retried
-
 struct qmgr_destination {
     struct qmgr_transport *transport;
     struct str key;     // borrowed from the map
     struct str nexthop; // owned
     struct list link;   // transport->ready
-    bool is_ready;
+    int ready_as; // the class in whose list it is, or -1
     struct list jobs[QMGR_CLASSES];
-    unsigned turn; // the class that is next
+    unsigned turn; // the class that is next when both wait
     unsigned busy;
     unsigned references; // entries, and recipients being routed
     size_t held, recipients; // jobs and recipients that it holds in memory, waiting or at agents

@@ -20,6 +20,7 @@ struct qmgr_destination *qmgr_destination_find(struct qmgr_transport *t, struct 
         d = MEM_NEW(struct qmgr_destination);
         map_set(&t->destinations, buf_str(&key), d);
         d->transport = t;
+        d->ready_as = -1;
         d->key = map_find(&t->destinations, buf_str(&key))->key;
         d->nexthop = str_of(mem_dup_str(nexthop), nexthop.len);
         list_init(&d->link);
@@ -70,15 +71,15 @@ bool qmgr_destination_has_waiting(const struct qmgr_destination *d)
 
 void qmgr_destination_update(struct qmgr_destination *d)
 {
-    bool is_ready =
-        qmgr_destination_has_waiting(d) && d->busy < d->window.size && !d->dead_until && !d->not_before;
-    if (is_ready == d->is_ready)
+    int should = -1;
+    if (d->busy < d->window.size && !d->dead_until && !d->not_before && qmgr_destination_has_waiting(d))
+        should = list_is_empty(&d->jobs[QMGR_FRESH]) ? QMGR_RETRIED : QMGR_FRESH;
+    if (should == d->ready_as)
         return;
-    d->is_ready = is_ready;
-    if (is_ready)
-        list_append(&d->transport->ready, &d->link);
-    else
-        list_remove(&d->link);
+    list_remove(&d->link);
+    d->ready_as = should;
+    if (should >= 0)
+        list_append(&d->transport->ready[should], &d->link);
 }
 
 // ---- Its share of the active queue
@@ -197,17 +198,14 @@ void qmgr_destination_left(struct qmgr_entry *e)
 
 struct qmgr_entry *qmgr_destination_take(struct qmgr_destination *d)
 {
-    struct list *jobs = &d->jobs[d->turn];
-    if (list_is_empty(jobs))
-        jobs = &d->jobs[d->turn ^ 1];
-    d->turn ^= 1;
+    unsigned class = list_is_empty(&d->jobs[d->turn]) ? d->turn ^ 1 : d->turn;
+    struct list *jobs = &d->jobs[class];
+    d->turn = list_is_empty(&d->jobs[class ^ 1]) ? QMGR_FRESH : class ^ 1;
     struct qmgr_entry *e = qmgr_job_take(qmgr_job_next(jobs, &d->transport->slot_rules));
     d->busy++;
     d->transport->busy++;
-    if (d->is_ready) { // the next destination's turn
-        list_remove(&d->link);
-        d->is_ready = false;
-    }
+    list_remove(&d->link); // the next destination's turn
+    d->ready_as = -1;
     qmgr_destination_update(d);
     return e;
 }

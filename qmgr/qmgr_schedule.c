@@ -49,15 +49,22 @@ static bool may_have_more(const struct qmgr_transport *t, const struct qmgr_dest
     return t->process_limit == 0 || d->busy == 0 || left > t->process_limit / RESERVED_SHARE || d->busy < left;
 }
 
-static struct qmgr_destination *choose_destination(const struct qmgr_transport *t)
+static struct qmgr_destination *choose_in(const struct qmgr_transport *t, const struct list *ready)
 {
-    LIST_EACH(item, &t->ready)
+    LIST_EACH(item, ready)
     {
         struct qmgr_destination *d = container_of(item, struct qmgr_destination, link);
         if (may_have_more(t, d))
             return d;
     }
     return NULL;
+}
+
+static struct qmgr_destination *choose_destination(struct qmgr_transport *t)
+{
+    struct qmgr_destination *d = choose_in(t, &t->ready[t->turn]);
+    t->turn ^= 1;
+    return d != NULL ? d : choose_in(t, &t->ready[t->turn]);
 }
 
 void qmgr_transport_run(struct qmgr_transport *t)

@@ -112,7 +112,8 @@ struct qmgr_transport *qmgr_transport_find(struct qmgr *q, struct str name)
     t->qmgr = q;
     t->name = map_find(&q->transports, name)->key;
     t->destinations = MAP_INIT_NOCASE;
-    list_init(&t->ready);
+    for (size_t i = 0; i < QMGR_CLASSES; i++)
+        list_init(&t->ready[i]);
     list_init(&t->agents);
     t->is_deferred = is_in_list(q->settings->defer_transports, name);
     read_limits(t);
@@ -128,9 +129,10 @@ bool qmgr_transport_is_reporter(const struct qmgr_transport *t)
 void qmgr_transport_defer_all(struct qmgr_transport *t)
 {
     struct list *first;
-    while ((first = list_first(&t->ready)) != NULL)
-        qmgr_destination_flush_to_retry(container_of(first, struct qmgr_destination, link),
-                                        STR("4.3.0 mail transport unavailable"));
+    for (size_t i = 0; i < QMGR_CLASSES; i++)
+        while ((first = list_first(&t->ready[i])) != NULL)
+            qmgr_destination_flush_to_retry(container_of(first, struct qmgr_destination, link),
+                                            STR("4.3.0 mail transport unavailable"));
 }
 
 static void revive(struct qmgr_transport *t)

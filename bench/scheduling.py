@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: ISC
+"""Workloads of the queue manager: lists, a destination that hangs, a large deferred queue.
+
+Mail enters as finished queue files, so that only scheduling and delivery are measured; both systems read the same ones.
+"""
+import os
+import re
+import socket
+import statistics
+import subprocess
+import threading
+import time
+
+from suites import postfix_flavour, debian_postfix  # first: it makes the harness importable
+from harness import ensure_accounts, is_listening, wait_until
+from harness.queue_file import put_queue_file, queue_file_bytes
+
+RUN_TIMEOUT = 900
+ALIASES = 50  # destinations of one sink: its port is written with so many leading zeros
+HANG_ADDRESS = "127.0.2.1"
+
+
+class Destinations:
+    """Domains d0.dest.example, d1... that are different destinations: a few sinks, reached under many names."""
+
+    def __init__(self, port, count):
+        self.port, self.count = port, count
+        flavour = postfix_flavour(debian_postfix())
+        account = ["-u", ensure_accounts().owner] if os.geteuid() == 0 else []
+        self.sinks = []
+        for number in range((count + ALIASES - 1) // ALIASES):
+            command = [flavour.command_directory / "smtp-sink", *account, f"127.0.1.{number + 1}:{port}", "1024"]
+            self.sinks.append(subprocess.Popen(command, env={"PATH": "/usr/bin:/bin", **flavour.environment}, cwd="/",
+                                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL))
+        for number in range(len(self.sinks)):
+            wait_until(lambda: is_listening(port, f"127.0.1.{number + 1}"), 10, "smtp-sink to listen")
+
+    def transport_map(self):
+        lines = [f"d{n}.dest.example smtp:[127.0.1.{n // ALIASES + 1}]:{'0' * (n % ALIASES)}{self.port}"
+                 for n in range(self.count)]
+        return "\n".join([*lines, f"hang.example smtp:[{HANG_ADDRESS}]:{self.port}"]) + "\n"
+
+    def close(self):
+        for sink in self.sinks:
+            sink.terminate()
+            sink.wait(10)
+
+
+class Hanging:
+    """A host that takes connections and says nothing."""
+
+    def __init__(self, port):
+        self.listener = socket.create_server((HANG_ADDRESS, port), backlog=1000)
+        self.held = []
+        self.thread = threading.Thread(target=self._hold, daemon=True)
+        self.thread.start()
+
+    def _hold(self):
+        while True:
+            try:
+                self.held.append(self.listener.accept()[0])
+            except OSError:
+                return
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(10)
+        for connection in self.held:
+            connection.close()
+
+
+def prepare(suite, destinations):
+    """Gives the suite the transport map; it must be running."""
+    suite.instance.set(transport_maps=suite.instance.table("destinations", destinations.transport_map()))
+    time.sleep(1)
+
+
+def _kick(instance):
+    instance.run("postkick", "public", "qmgr", "I", check=False)  # Postfix's may end by SIGPIPE after its work
+
+
+def _sent(instance, mark):
+    return instance.log.count(r"status=sent", mark)
+
+
+def _drain(suite, recipients, start, mark):
+    """Recipients per second until all have been sent."""
+    instance = suite.instance
+    wait_until(lambda: not any(instance.queue_ids(queue) for queue in ("incoming", "active")), RUN_TIMEOUT,
+               "the queue to drain", 0.01)
+    elapsed = time.monotonic() - start
+    sent = _sent(instance, mark)
+    if sent != recipients:
+        raise RuntimeError(f"{suite.name}: {sent} of {recipients} recipients sent; {instance.log.text()[-2000:]}")
+    return recipients / elapsed
+
+
+def list_to_many(suite, destinations, messages):
+    """Messages with 50 recipients in 50 domains each."""
+    instance = suite.instance
+    count = min(50, destinations.count)
+    content = queue_file_bytes("from@client.example", [f"to@d{n}.dest.example" for n in range(count)], "x" * 60 + "\n")
+    mark = instance.log.mark()
+    for _ in range(messages):
+        put_queue_file(instance, "incoming", content)
+    start = time.monotonic()
+    _kick(instance)
+    return _drain(suite, messages * count, start, mark)
+
+
+def list_to_one(suite, destinations, messages, recipients=10000):
+    """Messages to so many recipients each, all in one of the domains."""
+    instance = suite.instance
+    content = queue_file_bytes("from@client.example", [f"to{n}@d{destinations.count - 1}.dest.example" for n in range(recipients)])
+    mark = instance.log.mark()
+    for _ in range(messages):
+        put_queue_file(instance, "incoming", content)
+    start = time.monotonic()
+    _kick(instance)
+    return _drain(suite, messages * recipients, start, mark)
+
+
+def _delays(instance, mark):
+    return [float(delay) for delay in re.findall(r"to=<to@d\d+\.dest\.example>.* delay=([\d.]+), .*status=sent",
+                                                 instance.log.text(mark))]
+
+
+def _feed(instance, destinations, seconds, rate):
+    """Messages to one destination after the other at a steady rate; the mean delay (ms) of those."""
+    mark, start, sent = instance.log.mark(), time.monotonic(), 0
+    content = [queue_file_bytes("from@client.example", [f"to@d{n}.dest.example"]) for n in range(destinations.count)]
+    while time.monotonic() - start < seconds:
+        for _ in range(rate // 10):
+            number = sent % destinations.count
+            arrival = b"%d %06d" % divmod(time.time_ns() // 1000, 1000000)
+            fresh = re.sub(rb"\d{10} \d{6}", arrival, content[number], count=1)
+            put_queue_file(instance, "incoming", fresh)
+            sent += 1
+        _kick(instance)
+        time.sleep(max(0.0, start + sent / rate - time.monotonic()))
+    wait_until(lambda: len(_delays(instance, mark)) == sent, 60,
+               lambda: f"{sent} messages, {len(_delays(instance, mark))} sent", 0.2)
+    return statistics.mean(_delays(instance, mark)) * 1000
+
+
+def beside_hanging(suite, destinations, hanging_messages, seconds=10, rate=200):
+    """Mean delay (ms) of mail to all destinations while so much mail waits for one that hangs; 0: while there is none."""
+    instance = suite.instance
+    if not hanging_messages:
+        return _feed(instance, destinations, seconds, rate)
+    hanging = Hanging(destinations.port)
+    stuck = []
+    try:
+        for number in range(hanging_messages):
+            stuck.append(put_queue_file(instance, "incoming",
+                                        queue_file_bytes("from@client.example", [f"u{number}@hang.example"])))
+        _kick(instance)
+        time.sleep(3)
+        return _feed(instance, destinations, seconds, rate)
+    finally:
+        for queue in ("active", "incoming", "deferred"):
+            for path in (instance.queue_directory / queue).rglob("*"):
+                if path.name in stuck:
+                    path.unlink(missing_ok=True)
+        instance.restart()
+        hanging.close()
+
+
+def slowdown_beside_hanging(suite, destinations, hanging_messages, rounds=5):
+    """How many times as long mail takes: the median of alternating runs with and without."""
+    ratios = []
+    for _ in range(rounds):
+        alone = beside_hanging(suite, destinations, 0)
+        beside = beside_hanging(suite, destinations, hanging_messages)
+        ratios.append(beside / alone)
+        suite.notes.append(f"mean delay {alone:.1f} ms without, {beside:.1f} ms with")
+    return statistics.median(ratios)
+
+
+def fill_deferred(instance, count, domains):
+    """Writes that many deferred messages, all due, as fast as files can be made."""
+    base = instance.queue_directory / "deferred"
+    uid = instance.accounts.owner_uid if os.geteuid() == 0 else -1
+    contents = [queue_file_bytes("from@client.example", [f"to@d{n}.dest.example"]) for n in range(domains)]
+    for digit in "0123456789ABCDEF":
+        (base / digit).mkdir(mode=0o700, exist_ok=True)
+        os.chown(base / digit, uid, -1)
+    for number in range(count):
+        queue_id = f"{number % 0xF4240:05X}{number + 0x1000000:X}"
+        fd = os.open(f"{base}/{queue_id[0]}/{queue_id}", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o700)
+        os.write(fd, contents[number % domains])
+        os.fchmod(fd, 0o700)
+        os.fchown(fd, uid, -1)
+        os.close(fd)
+
+
+def start_with_deferred(suite, destinations, count):
+    """Starts with so many deferred messages, all due. Mean seconds that new messages take meanwhile; in the notes, the time
+    to the first delivery and the memory of the queue manager."""
+    instance = suite.instance
+    instance.stop()
+    fill_deferred(instance, count, destinations.count)
+    mark = instance.log.mark()
+    start = time.monotonic()
+    instance.start(timeout=60)
+    wait_until(lambda: instance.log.find("status=sent", mark), 120, "the first delivery", 0.02)
+    first = time.monotonic() - start
+    delays = []
+    for _ in range(20):
+        queue_id = put_queue_file(instance, "incoming", queue_file_bytes("from@client.example", ["new@d0.dest.example"]))
+        at, begin = instance.log.mark(), time.monotonic()
+        _kick(instance)
+        wait_until(lambda: instance.log.find(rf"{queue_id}: to=.*status=sent", at), 60, "a new message", 0.01)
+        delays.append(time.monotonic() - begin)
+        time.sleep(1)
+    (pid,) = instance.pids("qmgr")
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        peak = int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1)) / 1024
+    suite.notes.append(f"first delivery after {first:.2f} s; queue manager at most {peak:.0f} MiB; worst new message "
+                       f"{max(delays):.2f} s; {_sent(instance, mark)} deferred messages delivered meanwhile")
+    return statistics.mean(delays)
