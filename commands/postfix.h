@@ -21,7 +21,6 @@ int control_start(struct control *c);
 int control_start_fg(struct control *c);
 int control_stop(struct control *c);
 int control_quick_stop(struct control *c);
-int control_drain(struct control *c);
 int control_abort(struct control *c);
 int control_reload(struct control *c);
 int control_flush(struct control *c);
@@ -32,10 +31,17 @@ int control_check(struct control *c);           // creates what is missing, repo
 int control_set_permissions(struct control *c); // repairs owners and modes
 bool control_prepare(struct control *c);        // the fatal part of check: false when the system cannot start
 
+bool control_master_cf_is_sound(struct control *c); // logs what is wrong
+
+// postfix_drain.c
+int control_drain(struct control *c);
+void control_end_drain(struct control *c); // mail is accepted at the next start or reload
+
 // postfix_config.c
 int control_upgrade_configuration(struct control *c);
 int control_logrotate(struct control *c);
 
 pid_t control_master_pid(struct control *c); // 0: not running
+pid_t control_running_pid(struct control *c); // dies when it is not running
 
 #endif

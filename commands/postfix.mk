@@ -1,5 +1,5 @@
 PROGRAMS += postfix postlog postkick postlock
-postfix_SRCS := commands/postfix.c commands/postfix_start.c commands/postfix_check.c commands/postfix_config.c
+postfix_SRCS := commands/postfix.c commands/postfix_start.c commands/postfix_check.c commands/postfix_config.c commands/postfix_drain.c
 postlog_SRCS := commands/postlog.c
 postkick_SRCS := commands/postkick.c
 postlock_SRCS := commands/postlock.c

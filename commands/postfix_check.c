@@ -157,7 +157,7 @@ static void report_configuration(struct control *c)
     }
 }
 
-static bool check_master_cf(struct control *c)
+bool control_master_cf_is_sound(struct control *c)
 {
     struct err err = ERR_INIT;
     struct master_row *rows;
@@ -171,7 +171,7 @@ static bool check_master_cf(struct control *c)
 
 int control_check(struct control *c)
 {
-    if (!control_prepare(c) || !check_master_cf(c))
+    if (!control_prepare(c) || !control_master_cf_is_sound(c))
         die("Postfix integrity check failed!");
     for (size_t i = 0; i < EXPECTED_COUNT; i++)
         report(c, &expected[i]);

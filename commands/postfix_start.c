@@ -25,7 +25,7 @@ pid_t control_master_pid(struct control *c)
     return rc == 1 ? pid : 0;
 }
 
-static pid_t running_pid(struct control *c)
+pid_t control_running_pid(struct control *c)
 {
     pid_t pid = control_master_pid(c);
     if (pid <= 1)
@@ -59,6 +59,7 @@ static void prepare_start(struct control *c)
         die("Postfix integrity check failed!");
     const char *mark = program(c, c->settings.queue_directory, "quick-start");
     unlink(mark);
+    control_end_drain(c);
     mention_old_defaults(c);
     log_info("starting the Postfix mail system");
 }
@@ -105,7 +106,7 @@ static bool wait_for_end(struct control *c)
 
 int control_stop(struct control *c)
 {
-    pid_t pid = running_pid(c);
+    pid_t pid = control_running_pid(c);
     log_info("stopping the Postfix mail system");
     kill(pid, SIGTERM);
     if (!wait_for_end(c)) {
@@ -127,17 +128,9 @@ int control_quick_stop(struct control *c)
     return 0;
 }
 
-int control_drain(struct control *c)
-{
-    pid_t pid = running_pid(c);
-    log_info("stopping the Postfix mail system");
-    kill(pid, SIGKILL); // the daemons see that master is gone, finish what they do, and end
-    return 0;
-}
-
 int control_abort(struct control *c)
 {
-    pid_t pid = running_pid(c);
+    pid_t pid = control_running_pid(c);
     log_info("aborting the Postfix mail system");
     kill(pid, SIGTERM);
     return 0;
@@ -147,7 +140,7 @@ int control_abort(struct control *c)
 
 int control_reload(struct control *c)
 {
-    pid_t pid = running_pid(c);
+    pid_t pid = control_running_pid(c);
     log_info("refreshing the Postfix mail system");
     kill(pid, SIGHUP);
     return 0;
@@ -155,7 +148,7 @@ int control_reload(struct control *c)
 
 int control_flush(struct control *c)
 {
-    running_pid(c);
+    control_running_pid(c);
     const char *path = program(c, c->settings.command_directory, "postqueue");
     execl(path, path, "-f", (char *)NULL);
     die("execute %s: %s", path, strerror(errno));

@@ -191,6 +191,14 @@ static void log_version(const struct master *m, const char *event)
              conf_dir(m->config->conf));
 }
 
+static void log_draining(const struct master *m)
+{
+    struct str nexthop = m->config->drain_nexthop;
+    if (m->config->is_draining)
+        log_info("draining: no mail is accepted until the next \"postfix start\"%s" STR_FMT,
+                 nexthop.len ? "; all mail goes to " : "", STR_ARG(nexthop));
+}
+
 static void on_reload(int signo, void *arg)
 {
     struct master *m = arg;
@@ -212,6 +220,7 @@ static void on_reload(int signo, void *arg)
         m->generation++;
         master_log_open(m);
         log_version(m, "reload");
+        log_draining(m);
         master_services_apply(m, false, &err);
         master_config_free(old);
     }
@@ -260,6 +269,7 @@ static void serve(struct master *m, const struct options *o, int ready_fd)
     log_add_stderr(NULL);
     log_version(m, "daemon started");
     warn_about_chroot(m);
+    log_draining(m);
     if (master_services_apply(m, true, &err) < 0) {
         log_add_stderr("master"); // whoever waits for the start should see this one
         die("%s", err.text);

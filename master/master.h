@@ -27,6 +27,8 @@ struct master_config {
     size_t row_count;
     const char *const *environment; // of the children, but for what differs between services
     size_t environment_count;
+    bool is_draining;         // `postfix drain`: nothing is accepted
+    struct str drain_nexthop; // where all mail goes then, or ""
 };
 
 struct master_listener {
@@ -114,12 +116,17 @@ void master_kill_all(struct master *m, int signo);
 
 // master_status.c
 void master_status_watch(struct master_child *c);
-void master_retire(struct master_child *c); // closes the status channel: the process finishes and ends
+// Closes the status channel: the process finishes and ends. Unless patience_ms is 0, it is terminated then, and killed soon after.
+void master_retire(struct master_child *c, int64_t patience_ms);
 
 // master_wakeup.c
 void master_wakeup_start(struct master_service *s);
 void master_wakeup_stop(struct master_service *s);
 void master_wakeup_soon(struct master_service *s); // its process died: the work that it had begun waits
+
+// master_drain.c
+bool master_drain_closes(const struct master_config *c, const struct master_row *row); // the service rests while draining
+const char *master_drain_option(const struct master_config *c, const struct master_row *row, struct arena *arena); // for -o, or NULL
 
 // master_log.c
 void master_log_open(struct master *m);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/conf/drain.h"
 #include "master/master.h"
 
 extern char **environ;
@@ -67,6 +68,12 @@ struct master_config *master_config_read(const struct master *m, struct err *err
         return NULL;
     }
     master_builtin_add(c);
+    int rc = drain_mark_read(&c->settings, &c->arena, &c->drain_nexthop, err);
+    if (rc < 0) {
+        master_config_free(c);
+        return NULL;
+    }
+    c->is_draining = rc == 1;
     make_environment(c);
     return c;
 }

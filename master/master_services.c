@@ -7,6 +7,8 @@
 #include "lib/co/co.h"
 #include "master/master.h"
 
+enum { SUCCESSOR_PATIENCE_MS = 10000, DRAIN_PATIENCE_MS = 30000 };
+
 // ---- What a row means
 
 // Programs that become the recipient, or run somebody's command, do one thing at a time in a process.
@@ -207,7 +209,8 @@ static struct master_service *find_successor(const struct master_child *c, struc
     return NULL;
 }
 
-// Old processes finish what they do and end; an exclusive successor waits for that.
+// Old processes finish what they do and end; an exclusive successor waits for that, and a system that is drained for open sessions:
+// their time is limited.
 static void retire_children(struct master *m, struct list *fresh)
 {
     LIST_EACH(item, &m->children) {
@@ -215,8 +218,9 @@ static void retire_children(struct master *m, struct list *fresh)
         c->successor = find_successor(c, fresh);
         if (c->successor != NULL)
             c->successor->predecessors++;
+        bool is_closing = c->service != NULL && master_drain_closes(m->config, c->service->row);
         c->service = NULL;
-        master_retire(c);
+        master_retire(c, c->successor != NULL ? SUCCESSOR_PATIENCE_MS : is_closing ? DRAIN_PATIENCE_MS : 0);
     }
 }
 
@@ -226,7 +230,7 @@ int master_services_apply(struct master *m, bool is_first, struct err *err)
     list_init(&fresh);
     for (size_t i = 0; i < m->config->row_count; i++) {
         const struct master_row *row = &m->config->rows[i];
-        if (is_disabled(&m->config->settings, row))
+        if (is_disabled(&m->config->settings, row) || master_drain_closes(m->config, row))
             continue;
         struct master_service *s = service_new(m, row, err);
         if (s != NULL)

@@ -57,6 +57,11 @@ static const char *const *make_argv(const struct master_service *s, struct arena
     }
     for (size_t i = 0; i < row->argc; i++)
         add_word(&w, arena_cstr(arena, row->argv[i]));
+    const char *option = master_drain_option(m->config, row, arena);
+    if (option != NULL) {
+        add_word(&w, "-o");
+        add_word(&w, option);
+    }
     return (const char *const *)w.items;
 }
 

@@ -73,7 +73,7 @@ static void kill_late(void *arg)
     co_timer_set(c->kill_timer, clock_ms() + 5000);
 }
 
-void master_retire(struct master_child *c)
+void master_retire(struct master_child *c, int64_t patience_ms)
 {
     stop_counting(c);
     if (c->status_watch != NULL)
@@ -82,8 +82,8 @@ void master_retire(struct master_child *c)
     if (c->status_fd >= 0)
         close(c->status_fd);
     c->status_fd = -1;
-    if (c->successor != NULL && c->kill_timer == NULL) { // somebody waits: its time is limited
+    if (patience_ms > 0 && c->kill_timer == NULL) {
         c->kill_timer = co_timer_new(kill_late, c);
-        co_timer_set(c->kill_timer, clock_ms() + 10000);
+        co_timer_set(c->kill_timer, clock_ms() + patience_ms);
     }
 }
