@@ -31,6 +31,7 @@ int control_check(struct control *c);           // creates what is missing, repo
 int control_set_permissions(struct control *c); // repairs owners and modes
 bool control_prepare(struct control *c);        // the fatal part of check: false when the system cannot start
 
+void control_check_queue(struct control *c); // runs postsuper: names, directories, stray files
 bool control_master_cf_is_sound(struct control *c); // logs what is wrong
 
 // postfix_drain.c

@@ -3,12 +3,15 @@
 // Trust: nothing is followed inside directories that mail_owner can write to.
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands/lint_report.h"
 #include "commands/postfix.h"
 #include "lib/base/log.h"
+#include "lib/mail/queue_file.h"
 
+enum { FOREIGN_SHOWN = 20 };
 enum place { PLACE_QUEUE, PLACE_DATA, PLACE_COMMAND };
 enum owner { OWNER_ROOT, OWNER_MAIL };
 struct expected {
@@ -169,6 +172,59 @@ bool control_master_cf_is_sound(struct control *c)
     return false;
 }
 
+// ---- The queue
+
+void control_check_queue(struct control *c)
+{
+    const char *path = arena_strf(&c->arena, STR_FMT "/postsuper", STR_ARG(c->settings.command_directory)).ptr;
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(path, path, (char *)NULL);
+        die("execute %s: %s", path, strerror(errno));
+    }
+    int status = 1;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (pid < 0 || status != 0)
+        log_warn("%s: the check of the queue failed", path);
+}
+
+// Files that mail_owner cannot handle, as after a restore by root.
+static unsigned report_foreign_files_of(struct control *c, const char *queue, struct buf *path)
+{
+    const struct settings *set = &c->settings;
+    struct queue_layout layout = {set->hash_queue_names, (unsigned)set->hash_queue_depth, set->enable_long_queue_ids};
+    struct err err = ERR_INIT;
+    struct str id;
+    struct stat st;
+    unsigned count = 0;
+    struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, &err);
+    while (names != NULL && queue_scan_next(names, &id, &err) == 1) {
+        if (queue_path(&layout, queue, id, path) < 0 || lstat(buf_cstr(path), &st) < 0 || st.st_uid == c->owner.uid)
+            continue;
+        if (++count <= FOREIGN_SHOWN)
+            log_warn("not owned by %s: " STR_FMT "/%s", c->owner.name, STR_ARG(set->queue_directory), buf_cstr(path));
+    }
+    queue_scan_close(names);
+    return count;
+}
+
+static void report_foreign_files(struct control *c)
+{
+    // Not maildrop: its files belong to who submitted them.
+    static const char *const queues[] = {QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, QUEUE_HOLD,
+                                         QUEUE_BOUNCE,   QUEUE_DEFER,  QUEUE_TRACE,    QUEUE_CORRUPT};
+    struct buf path = BUF_INIT;
+    if (chdir(c->settings.queue_directory.ptr) < 0)
+        return;
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+        unsigned count = report_foreign_files_of(c, queues[i], &path);
+        if (count > FOREIGN_SHOWN)
+            log_warn("not owned by %s: %u more files in %s", c->owner.name, count - FOREIGN_SHOWN, queues[i]);
+    }
+    buf_release(&path);
+}
+
 int control_check(struct control *c)
 {
     if (!control_prepare(c) || !control_master_cf_is_sound(c))
@@ -176,6 +232,8 @@ int control_check(struct control *c)
     for (size_t i = 0; i < EXPECTED_COUNT; i++)
         report(c, &expected[i]);
     report_configuration(c);
+    control_check_queue(c);
+    report_foreign_files(c);
     return lint_report(conf_dir(c->conf), NULL, LINT_REPORT_LOG) == LINT_REPORT_ERRORS ? 1 : 0;
 }
 

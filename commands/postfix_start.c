@@ -58,7 +58,8 @@ static void prepare_start(struct control *c)
     if (!control_prepare(c))
         die("Postfix integrity check failed!");
     const char *mark = program(c, c->settings.queue_directory, "quick-start");
-    unlink(mark);
+    if (unlink(mark) < 0)
+        control_check_queue(c); // before anybody holds a file
     control_end_drain(c);
     mention_old_defaults(c);
     log_info("starting the Postfix mail system");

@@ -44,6 +44,8 @@ struct queue_layout {
 
 bool queue_id_is_valid(struct str id);
 bool queue_id_is_long(struct str id);
+// The id of the same time for a file that has another inode (restored, copied), appended: long when `id` is and may stay so.
+void queue_id_add_for_inode(struct buf *b, struct str id, uint64_t inode, bool may_be_long);
 // "deferred/8/89654A94383" (NUL-terminated in buf_r). 0, or -1 for an invalid id.
 int queue_path(const struct queue_layout *layout, const char *queue, struct str id, struct buf *path_r);
 

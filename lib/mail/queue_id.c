@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { SECONDS_WIDTH = 6, MICROS_WIDTH = 4, BASE = 52, INODE_BASE = 51, Z_AT_LEAST = 10 };
+enum { SECONDS_WIDTH = 6, MICROS_WIDTH = 4, MICROS_HEX_WIDTH = 5, BASE = 52, INODE_BASE = 51, Z_AT_LEAST = 10 };
 static const char digits[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
 
 static void add_based(struct buf *b, uint64_t value, unsigned base, size_t width)
@@ -31,6 +31,18 @@ void queue_id_add(struct buf *b, bool is_long, int64_t wall_us, uint64_t inode)
     add_based(b, micros, BASE, MICROS_WIDTH);
     buf_add_char(b, 'z');
     add_based(b, inode, INODE_BASE, 1);
+}
+
+void queue_id_add_for_inode(struct buf *b, struct str id, uint64_t inode, bool may_be_long)
+{
+    char hash[QUEUE_HASH_MAX];
+    if (queue_id_is_long(id) && may_be_long) {
+        buf_add_str(b, str_slice(id, 0, (size_t)str_rfind(id, 'z') + 1));
+        add_based(b, inode, INODE_BASE, 1);
+        return;
+    }
+    queue_id_hash(id, hash); // microseconds in hexadecimal, of either form
+    buf_addf(b, "%.*s%llX", MICROS_HEX_WIDTH, hash, (unsigned long long)inode);
 }
 
 bool queue_id_is_valid(struct str id)
