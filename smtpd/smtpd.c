@@ -125,6 +125,7 @@ static void smtpd_serve(struct service_context *ctx, struct service_client *clie
     access_session_free(s->access);
     arena_release(&s->session_arena);
     arena_release(&s->transaction_arena);
+    arena_release(&s->forward_arena);
     mem_free(s);
 }
 

@@ -103,6 +103,12 @@ struct smtpd_transaction {
     struct submit_result failure; // why, when is_bad
 };
 
+// Where the next message came from, by XFORWARD. "" unavailable.
+struct smtpd_forward {
+    bool is_set, is_local, is_remote;
+    struct str name, address, port, helo, protocol, ident;
+};
+
 struct smtpd_session {
     struct smtpd *daemon;
     const struct settings *settings;
@@ -111,6 +117,8 @@ struct smtpd_session {
     struct arena session_arena;     // client, HELO
     struct arena transaction_arena; // released by smtpd_transaction_reset
     struct smtpd_transaction transaction;
+    struct arena forward_arena; // released by smtpd_xforward_reset
+    struct smtpd_forward forward;
 
     struct net_addr peer, local;
     struct str client_name;    // verified name, or "unknown"
@@ -206,6 +214,20 @@ bool smtpd_limit_tls_exceeded(struct smtpd_session *s, bool has_session) CO;
 
 // smtpd_client.c: who is it?
 void smtpd_client_identify(struct smtpd_session *s) CO;
+void smtpd_client_describe(struct smtpd_session *s) CO; // from peer and names: the texts about it, and which lists it is in
+
+// smtpd_upstream.c: reads what a proxy says of its client. False: nothing of use, logged.
+bool smtpd_upstream_take(struct smtpd_session *s) CO;
+
+// smtpd_xclient.c. False: the reply about a malformed argument of XCLIENT or XFORWARD was sent.
+struct smtpd_attribute;
+bool smtpd_reply_attribute(struct smtpd_session *s, const char *verb, struct str word, struct smtpd_attribute *a_r);
+void smtpd_reply_bad_attribute(struct smtpd_session *s, const struct smtpd_attribute *a);
+void smtpd_xclient(struct smtpd_session *s, struct str arguments) CO;
+
+// smtpd_xforward.c
+void smtpd_xforward(struct smtpd_session *s, struct str arguments) CO;
+void smtpd_xforward_reset(struct smtpd_session *s);
 
 // smtpd_auth.c: logging in.
 bool smtpd_auth_offer(struct smtpd_session *s, struct buf *mechanisms_r) CO; // what EHLO announces to this client now

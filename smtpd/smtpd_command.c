@@ -59,8 +59,8 @@ static const struct command commands[] = {
     {SMTP_ETRN, "ETRN", IS_JUNK, do_unimplemented},
     {SMTP_AUTH, "AUTH", ENDS_GROUP, smtpd_auth},
     {SMTP_STARTTLS, "STARTTLS", ENDS_GROUP, do_unimplemented},
-    {SMTP_XCLIENT, "XCLIENT", ENDS_GROUP, do_unimplemented},
-    {SMTP_XFORWARD, "XFORWARD", 0, do_unimplemented},
+    {SMTP_XCLIENT, "XCLIENT", ENDS_GROUP, smtpd_xclient},
+    {SMTP_XFORWARD, "XFORWARD", 0, smtpd_xforward},
 };
 
 static const struct command *find_command(enum smtp_verb verb)

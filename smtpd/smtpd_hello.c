@@ -54,6 +54,18 @@ static bool say_auth(struct smtpd_session *s, struct buf *line)
     return offers;
 }
 
+static bool say_xclient(struct smtpd_session *s, struct buf *line)
+{
+    buf_add_cstr(line, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT");
+    return s->may_xclient;
+}
+
+static bool say_xforward(struct smtpd_session *s, struct buf *line)
+{
+    buf_add_cstr(line, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT");
+    return s->may_xforward;
+}
+
 static const struct {
     unsigned bit;
     const char *line;
@@ -64,6 +76,8 @@ static const struct {
     {SMTPD_EHLO_VRFY, "VRFY", NULL},
     {SMTPD_EHLO_ETRN, "ETRN", NULL},
     {SMTPD_EHLO_AUTH, NULL, say_auth},
+    {SMTPD_EHLO_XCLIENT, NULL, say_xclient},
+    {SMTPD_EHLO_XFORWARD, NULL, say_xforward},
     {SMTPD_EHLO_ENHANCED, "ENHANCEDSTATUSCODES", NULL},
     {SMTPD_EHLO_8BITMIME, "8BITMIME", NULL},
     {SMTPD_EHLO_DSN, "DSN", NULL},

@@ -155,7 +155,6 @@ void smtpd_mail(struct smtpd_session *s, struct str arguments)
         smtpd_reply(s, "503 5.5.1 Error: nested MAIL command");
         return;
     }
-    smtpd_transaction_reset(s);
     if (!smtpd_limit_message(s) || !take_arguments(s, arguments) || !is_size_fine(s) || !is_sender_welcome(s)) {
         smtpd_transaction_reset(s);
         return;

@@ -21,7 +21,7 @@ static void note_code(struct smtpd_session *s, const char *reply)
 {
     if (reply[0] == '4' || reply[0] == '5') {
         s->command_failed = true;
-        s->troubles |= strlen(reply) > 8 ? trouble_of(reply + 4) : 0;
+        s->troubles |= strlen(reply) > 8 && strncmp(reply, "421", 3) != 0 ? trouble_of(reply + 4) : 0;
     }
     if (strncmp(reply, "421", 3) == 0 || strncmp(reply, "521", 3) == 0)
         s->is_closing = true;

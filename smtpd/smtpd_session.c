@@ -10,15 +10,16 @@ void smtpd_transaction_reset(struct smtpd_session *s)
     s->sasl.sender = STR_NULL;
     if (s->access != NULL)
         access_session_end_transaction(s->access);
+    smtpd_xforward_reset(s);
     s->refused_recipient = STR_NULL;
     arena_reset(&s->transaction_arena);
 }
 
 // The stream has failed, so this goes past it: once, if the socket takes it.
-static void say_timeout(struct smtpd_session *s)
+static void say_last(struct smtpd_session *s, const char *status, const char *text)
 {
     struct buf reply = BUF_INIT;
-    buf_addf(&reply, "421 4.4.2 " STR_FMT " Error: timeout exceeded\r\n", STR_ARG(s->settings->myhostname));
+    buf_addf(&reply, "421 %s " STR_FMT " %s\r\n", status, STR_ARG(s->settings->myhostname), text);
     (void)!send(stream_fd(s->stream), buf_cstr(&reply), reply.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     buf_release(&reply);
 }
@@ -38,7 +39,7 @@ void smtpd_lost(struct smtpd_session *s, const struct err *err)
     }
     buf_release(&bytes);
     if (err->kind == ERR_TIMEOUT)
-        say_timeout(s);
+        say_last(s, "4.4.2", "Error: timeout exceeded");
 }
 
 static void log_disconnect(struct smtpd_session *s)
@@ -140,13 +141,9 @@ void smtpd_greet_again(struct smtpd_session *s)
 {
     smtpd_transaction_reset(s);
     s->denied = STR_NULL;
+    access_session_free(s->access); // what was found out and remembered is about another client
+    s->access = NULL;
     greet(s);
-}
-
-static bool is_listed(struct smtpd_session *s, struct match_list *list) CO
-{
-    struct err err = ERR_INIT;
-    return list != NULL && match_list_has_addr(list, s->client_name, &s->peer, &err) > 0;
 }
 
 static void say_farewell(struct smtpd_session *s) CO
@@ -165,14 +162,13 @@ void smtpd_session_run(struct smtpd_session *s)
     s->stage = "CONNECT";
     s->deadline = clock_deadline(s->settings->daemon_timeout);
     smtpd_transaction_reset(s);
+    bool is_known = smtpd_upstream_take(s);
     smtpd_client_identify(s);
     log_info("connect from " STR_FMT, STR_ARG(s->client_log));
-    s->may_send_bare_lf = is_listed(s, s->daemon->bare_newline_exclusions);
-    s->is_debugged = is_listed(s, s->daemon->debug_peers);
-    s->may_xclient = is_listed(s, s->daemon->xclient_hosts);
-    s->may_xforward = is_listed(s, s->daemon->xforward_hosts);
-    smtpd_keywords_for_client(s);
-    if (smtpd_limit_connect(s))
+    s->is_closing = !is_known;
+    if (!is_known)
+        say_last(s, "4.3.0", "Server local error");
+    else if (smtpd_limit_connect(s))
         greet(s);
     smtpd_reply_done(s);
     command_loop(s);

@@ -168,6 +168,7 @@ static void session_main(void *arg)
     stream_free(s->stream);
     arena_release(&s->session_arena);
     arena_release(&s->transaction_arena);
+    arena_release(&s->forward_arena);
     access_session_free(s->access);
     mem_free(s);
 }

@@ -46,6 +46,36 @@ static void add_attr(struct attr_list *l, const char *name, struct str value)
         l->items[l->count++] = (struct submit_attr){name, value};
 }
 
+static bool is_local_context(const struct smtpd_session *s)
+{
+    if (s->forward.is_local || s->forward.is_remote)
+        return s->forward.is_local;
+    return s->is_mynetworks && net_addr_is_same_host(&s->peer, &s->local);
+}
+
+static struct str or_unknown(struct str text)
+{
+    return text.len > 0 ? text : STR("unknown");
+}
+
+// Where the message came from as logs show it: what XFORWARD said, as soon as it said anything, else this client.
+static void add_origin_attrs(struct smtpd_session *s, struct attr_list *l)
+{
+    const struct smtpd_forward *f = &s->forward;
+    const struct smtpd_forward self = {.name = s->client_name, .address = s->client_address, .port = s->client_port, .helo = s->helo,
+                                       .protocol = str_from(s->protocol)};
+    const struct smtpd_forward *from = f->is_set ? f : &self;
+    add_attr(l, "log_client_name", or_unknown(from->name));
+    add_attr(l, "log_client_address", or_unknown(from->address));
+    add_attr(l, "log_client_port", or_unknown(from->port));
+    add_attr(l, "log_message_origin", f->is_set ? arena_strf(&s->transaction_arena, STR_FMT "[" STR_FMT "]", STR_ARG(or_unknown(f->name)),
+                                                             STR_ARG(or_unknown(f->address)))
+                                                : s->client_log);
+    add_attr(l, "log_helo_name", from->helo);
+    add_attr(l, "log_protocol_name", or_unknown(from->protocol));
+    add_attr(l, "log_ident", f->ident);
+}
+
 // The log_* names are what earlier hops may override (XFORWARD); the others are always this client.
 static void add_client_attrs(struct smtpd_session *s, struct attr_list *l)
 {
@@ -54,14 +84,9 @@ static void add_client_attrs(struct smtpd_session *s, struct attr_list *l)
     struct str protocol = str_from(s->protocol);
 
     net_addr_add_text(&address, &s->local);
-    add_attr(l, "rewrite_context", s->is_mynetworks && net_addr_is_same_host(&s->peer, &s->local) ? STR("local") : STR("remote"));
+    add_attr(l, "rewrite_context", is_local_context(s) ? STR("local") : STR("remote"));
     add_attr(l, "encoding", s->transaction.encoding);
-    add_attr(l, "log_client_name", s->client_name);
-    add_attr(l, "log_client_address", s->client_address);
-    add_attr(l, "log_client_port", s->client_port);
-    add_attr(l, "log_message_origin", s->client_log);
-    add_attr(l, "log_helo_name", s->helo);
-    add_attr(l, "log_protocol_name", protocol);
+    add_origin_attrs(s, l);
     add_attr(l, "client_name", s->client_name);
     add_attr(l, "reverse_client_name", s->client_reverse);
     add_attr(l, "client_address", s->client_address);
@@ -111,7 +136,7 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     buf_release(&after);
 }
 
-// "client=C, sasl_method=M, sasl_username=U, sasl_sender=S"
+// "client=C, sasl_method=M, sasl_username=U, sasl_sender=S, orig_queue_id=Q, orig_client=C2"
 static struct str client_line(struct smtpd_session *s)
 {
     struct buf line = BUF_INIT;
@@ -123,6 +148,12 @@ static struct str client_line(struct smtpd_session *s)
             buf_addf(&line, ", %s=", login[i].name);
             buf_add_printable(&line, login[i].value, 0);
         }
+    if (s->forward.ident.len > 0) {
+        buf_add_cstr(&line, ", orig_queue_id=");
+        buf_add_printable(&line, s->forward.ident, 0);
+    }
+    if (s->forward.is_set)
+        buf_addf(&line, ", orig_client=" STR_FMT "[" STR_FMT "]", STR_ARG(or_unknown(s->forward.name)), STR_ARG(or_unknown(s->forward.address)));
     struct str text = arena_str(&s->transaction_arena, buf_str(&line));
     buf_release(&line);
     return text;
