@@ -18,9 +18,7 @@ static int open_tables(struct smtp_client *client, struct err *err)
         if (client->cache_destinations == NULL)
             return -1;
     }
-    if (p->sasl_auth_enable)
-        client->sasl_passwords = table_list_open(p->sasl_password_maps, 0);
-    return 0;
+    return smtp_sasl_open(client, err);
 }
 
 static int smtp_init(struct service_context *ctx, struct err *err)
@@ -59,7 +57,7 @@ static void smtp_deinit(struct service_context *ctx)
     smtp_connection_cache_free(client->cache);
     dns_deinit();
     smtp_tls_close(client);
-    table_list_close(client->sasl_passwords);
+    smtp_sasl_close(client);
     match_list_close(client->cache_destinations);
     mem_free(client->own);
     arena_release(&client->arena);

@@ -13,6 +13,7 @@
 #include "lib/table/table.h"
 #include "smtp/smtp_profile.h"
 #include "smtp/smtp_reply.h"
+#include "smtp/smtp_sasl.h"
 #include "smtp/smtp_tls.h"
 
 struct smtp_connection_cache;
@@ -28,7 +29,7 @@ struct smtp_client {
     struct net_addr *own; // addresses of this host: inet_interfaces and proxy_interfaces
     size_t own_count;
     struct match_list *cache_destinations;
-    struct table_list *sasl_passwords; // NULL when authentication is off
+    struct smtp_sasl *sasl; // NULL when authentication is off
     struct smtp_connection_cache *cache;
     struct smtp_tls tls;
     struct arena arena; // as long as the process
@@ -63,6 +64,7 @@ struct smtp_delivery {
     struct arena *arena;            // the delivery's
     struct smtp_failure **failures; // per recipient, the last one; NULL before anything was tried
     struct str domain;              // of the next hop being tried, for texts
+    struct str nexthop;             // its text
     struct str key;                 // who may share its connections
     struct smtp_tls_rule tls_rule;  // of the next hop being tried
     struct smtp_tls_need *tls_need; // of the host being tried; NULL: no TLS
@@ -108,6 +110,7 @@ struct smtp_session {
     char *place;             // "name[addr]"
     char *relay;             // "name[addr]:port"
     unsigned features;       // enum smtp_feature
+    char *mechanisms;        // after AUTH
     int64_t size_limit;
     unsigned uses;      // deliveries, this one included
     int64_t retire_ms;  // not used for a new delivery after that (smtp_connection_reuse_time_limit)

@@ -139,12 +139,13 @@ static void try_hosts(struct smtp_delivery *sd, const struct smtp_destination *d
     }
 }
 
-static void set_key(struct smtp_delivery *sd, const struct smtp_destination *dest)
+static void set_key(struct smtp_delivery *sd, const struct smtp_destination *dest) CO
 {
     struct buf key = BUF_INIT;
 
     buf_add_str(&key, dest->text);
     smtp_tls_add_key(sd, &key);
+    smtp_sasl_add_key(sd, &key);
     sd->key = arena_str(sd->arena, buf_str(&key));
     buf_release(&key);
 }
@@ -161,6 +162,7 @@ static void try_nexthop(struct smtp_delivery *sd, struct str text) CO
         return;
     }
     sd->domain = dest.host;
+    sd->nexthop = dest.text;
     sd->sessions = 0;
     sd->connected_us = clock_wall_us();
     sd->start_us = 0;

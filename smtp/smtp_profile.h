@@ -44,6 +44,15 @@
     MEMBER(struct str, tls_session_cache_database)                                                                     \
     MEMBER(struct str, requiretls_policy)                                                                              \
     MEMBER(struct str, sasl_password_maps)                                                                             \
+    MEMBER(struct str, sasl_type)                                                                                      \
+    MEMBER(struct str, sasl_password_result_delimiter)                                                                 \
+    MEMBER(struct str, sasl_mechanism_filter)                                                                          \
+    MEMBER(struct str, sasl_security_options)                                                                          \
+    MEMBER(struct str, sasl_tls_security_options)                                                                      \
+    MEMBER(struct str, sasl_tls_verified_security_options)                                                             \
+    MEMBER(struct str, sasl_auth_cache_name)                                                                           \
+    MEMBER(bool, sasl_auth_soft_bounce)                                                                                \
+    MEMBER(int64_t, sasl_auth_cache_time)                                                                              \
     MEMBER(bool, bind_address_enforce)                                                                                 \
     MEMBER(bool, randomize_addresses)                                                                                  \
     MEMBER(bool, defer_if_no_mx_address_found)                                                                         \

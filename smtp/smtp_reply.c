@@ -132,6 +132,33 @@ unsigned smtp_reply_features(const struct smtp_reply *r, struct str discard, int
     return features;
 }
 
+static void add_new_words(struct buf *list, struct str words)
+{
+    struct str word, known;
+
+    while (str_token(&words, " \t", &word)) {
+        struct str all = buf_str(list);
+        bool is_new = true;
+        while (is_new && str_token(&all, " ", &known))
+            is_new = !str_is_nocase(known, word);
+        if (is_new)
+            buf_addf(list, "%s" STR_FMT, list->len > 0 ? " " : "", STR_ARG(word));
+    }
+}
+
+void smtp_reply_add_mechanisms(const struct smtp_reply *r, struct buf *list)
+{
+    struct str line, rest = buf_str(&r->text);
+
+    str_cut(&rest, '\n', &line); // the greeting
+    while (rest.len > 0) {
+        str_cut(&rest, '\n', &line);
+        line = str_slice(line, CODE_PREFIX, line.len);
+        if (str_starts_nocase(line, STR("AUTH ")) || str_starts_nocase(line, STR("AUTH="))) // often both
+            add_new_words(list, str_slice(line, 5, line.len));
+    }
+}
+
 struct str smtp_reply_first_word(const struct smtp_reply *r)
 {
     struct str line, word = STR(""), rest = buf_str(&r->text);

@@ -47,6 +47,8 @@ enum smtp_feature {
 };
 // Reads the features out of an EHLO reply. Keywords listed in `discard` are not seen. *size_limit_r: 0 when none was told.
 unsigned smtp_reply_features(const struct smtp_reply *r, struct str discard, int64_t *size_limit_r);
+// What stands after AUTH in an EHLO reply, "PLAIN LOGIN"; nothing if it is not there.
+void smtp_reply_add_mechanisms(const struct smtp_reply *r, struct buf *list);
 // The first word of the first line: the server's name.
 struct str smtp_reply_first_word(const struct smtp_reply *r);
 

@@ -37,6 +37,7 @@ static void session_free(struct smtp_session *s)
     mem_free(s->name);
     mem_free(s->place);
     mem_free(s->relay);
+    mem_free(s->mechanisms);
     mem_free(s->tls_status);
     mem_free(s);
 }
@@ -103,27 +104,6 @@ static bool detects_loops(const struct smtp_delivery *sd, const struct smtp_sess
     return !sd->client->profile.is_lmtp && str_ends(str_from(s->relay), STR(":25"));
 }
 
-// What the server's features mean for this message; NULL when all is well.
-static struct smtp_failure *check_features(struct smtp_delivery *sd, struct smtp_session *s) CO
-{
-    struct smtp_failure *f = NULL;
-
-    if ((s->features & SMTP_HAS_AUTH) && sd->client->sasl_passwords != NULL) {
-        struct buf value = BUF_INIT;
-        int found = table_list_lookup(sd->client->sasl_passwords, sd->domain, &value, NULL, NULL);
-        if (found == 0)
-            found = table_list_lookup(sd->client->sasl_passwords, str_from(s->name), &value, NULL, NULL);
-        buf_wipe(&value);
-        if (found != 0) // unauthenticated it would be refused for good
-            f = smtp_failure_new(sd, false, "4.7.0", "SASL authentication failed; cannot authenticate to server %s: %s",
-                                 s->place, found < 0 ? "password table lookup error" : "no mechanism available");
-    }
-    if (f == NULL)
-        return NULL;
-    f->is_destination = true;
-    return smtp_failure_with_session(f, sd, s);
-}
-
 // Sends one hello. 1 accepted, 0 refused (the reply is in s->reply), -1 lost.
 static int say_hello(struct smtp_session *s, const char *verb, struct err *err) CO
 {
@@ -133,6 +113,17 @@ static int say_hello(struct smtp_session *s, const char *verb, struct err *err) 
     if (smtp_session_command(s, p->helo_timeout, err) < 0)
         return -1;
     return s->reply.code / 100 == 2;
+}
+
+static void take_features(struct smtp_session *s)
+{
+    struct buf mechanisms = BUF_INIT;
+
+    s->features = smtp_reply_features(&s->reply, s->client->profile.discard_ehlo_keywords, &s->size_limit);
+    smtp_reply_add_mechanisms(&s->reply, &mechanisms);
+    mem_free(s->mechanisms);
+    s->mechanisms = mem_dup_str(buf_str(&mechanisms));
+    buf_release(&mechanisms);
 }
 
 static struct smtp_failure *introduce(struct smtp_delivery *sd, struct smtp_session *s, bool greets_esmtp) CO
@@ -145,7 +136,7 @@ static struct smtp_failure *introduce(struct smtp_delivery *sd, struct smtp_sess
     if (p->is_lmtp || (!p->never_send_ehlo && (p->always_send_ehlo || greets_esmtp))) {
         accepted = say_hello(s, p->is_lmtp ? "LHLO" : "EHLO", &err);
         if (accepted > 0)
-            s->features = smtp_reply_features(&s->reply, p->discard_ehlo_keywords, &s->size_limit);
+            take_features(s);
         else if (accepted == 0 && (p->is_lmtp || s->reply.code / 100 != 5 || s->must_close))
             return smtp_failure_said(sd, s, step);
     }
@@ -270,7 +261,7 @@ struct smtp_failure *smtp_session_hello(struct smtp_delivery *sd, struct smtp_se
         f = secure(sd, s);
     else if (f == NULL && sd->tls_need != NULL && stream_tls_info(s->stream) == NULL)
         note_no_tls(sd, s);
-    return f != NULL ? f : check_features(sd, s);
+    return f != NULL ? f : smtp_sasl_login(sd, s);
 }
 
 static const struct net_addr *source_for(const struct smtp_client *client, const struct net_addr *to)

@@ -172,5 +172,5 @@ void smtpd_auth(struct smtpd_session *s, struct str arguments)
         buf_release(&mechanism);
         buf_wipe(&initial);
     }
-    stream_wipe_consumed(s->stream);
+    stream_wipe(s->stream);
 }

@@ -231,8 +231,10 @@ struct raw stream_peek_buffered(const struct stream *s)
     return (struct raw){s->data + s->start, s->end - s->start};
 }
 
-void stream_wipe_consumed(struct stream *s)
+void stream_wipe(struct stream *s)
 {
+    if (s->output.ptr != NULL)
+        explicit_bzero(s->output.ptr + s->output.len, s->output.cap - s->output.len);
     if (s->data == NULL)
         return;
     explicit_bzero(s->data, s->start);

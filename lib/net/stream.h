@@ -31,7 +31,7 @@ int stream_peek_more(struct stream *s, size_t have, struct raw *data_r, struct e
 void stream_consume(struct stream *s, size_t n);
 size_t stream_buffered(const struct stream *s); // bytes read and not consumed: pipelined input
 struct raw stream_peek_buffered(const struct stream *s); // those bytes, not consumed; borrowed until the next call
-void stream_wipe_consumed(struct stream *s);    // overwrites what was read and handed out (credentials)
+void stream_wipe(struct stream *s); // overwrites what was handed out and what was sent (credentials)
 void stream_discard_input(struct stream *s);    // when TLS starts
 bool stream_is_readable_now(struct stream *s);  // buffered input, or the kernel has some (one recv MSG_PEEK, no wait); EOF counts
 bool stream_is_alive(struct stream *s);         // connection cache: no EOF, no unexpected input seen by the loop (no wait)

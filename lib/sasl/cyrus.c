@@ -46,7 +46,7 @@ int cyrus_prepare(struct str path, struct err *err)
 // What an administrator must know. Lower levels hold passwords (SASL_LOG_PASS) and are never kept.
 int cyrus_log(void *context, int level, const char *message)
 {
-    static const char *const kinds[] = {[SASL_LOG_ERR] = "error", [SASL_LOG_FAIL] = "failure", [SASL_LOG_WARN] = "problem"};
+    static const char *const kinds[] = {[SASL_LOG_ERR] = "problem", [SASL_LOG_FAIL] = "failure", [SASL_LOG_WARN] = "problem"};
     struct cyrus_exchange *x = context;
     struct buf line = BUF_INIT;
 
@@ -118,6 +118,7 @@ void cyrus_exchange_free(struct cyrus_exchange *x)
     if (x == NULL)
         return;
     sasl_dispose(&x->conn);
+    cyrus_secret_free(x->secret);
     buf_release(&x->log);
     mem_free(x);
 }

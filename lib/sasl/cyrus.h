@@ -22,6 +22,23 @@ struct cyrus_exchange *cyrus_server_new(const struct cyrus_identity *who, unsign
 int cyrus_server_mechanisms(struct cyrus_exchange *x, struct buf *list_r, struct err *err); // separated by blanks
 // mechanism NULL: a further step. response.ptr NULL: none given.
 void cyrus_server_step(struct cyrus_exchange *x, const char *mechanism, struct str response, struct sasl_answer *answer_r);
+
+int cyrus_client_init(struct str path, struct err *err) MUST_CHECK;
+void cyrus_client_end(void);
+bool cyrus_client_has(const char *mechanism); // is there a plugin for it?
+struct cyrus_login { // copied
+    const char *service, *host; // "smtp", the server's name
+    struct str username, password;
+    bool sends_authzid;
+};
+struct cyrus_exchange *cyrus_client_new(const struct cyrus_login *login, unsigned security, struct err *err);
+// The first step chooses one of `mechanisms` (separated by blanks), which is NULL in later ones. 0, or -1 with err: the reason.
+// *has_response_r: of the first step, whether there is an initial response ("" may be one).
+struct cyrus_move {
+    struct buf mechanism, response, log;
+    bool has_response;
+};
+int cyrus_client_step(struct cyrus_exchange *x, const char *mechanisms, struct str challenge, struct cyrus_move *move_r, struct err *err);
 void cyrus_exchange_free(struct cyrus_exchange *x); // NULL is fine
 
 #endif

@@ -14,8 +14,10 @@ struct cyrus_exchange {
     sasl_conn_t *conn;
     sasl_callback_t callbacks[CYRUS_CALLBACKS]; // Cyrus keeps a pointer to them
     struct buf log;
+    struct cyrus_secret *secret; // client only
 };
 
+void cyrus_secret_free(struct cyrus_secret *secret); // NULL is fine
 // Folders and locks, before sasl_*_init.
 int cyrus_prepare(struct str path, struct err *err);
 int cyrus_log(void *context, int level, const char *message); // a sasl_callback_t's proc; context: exchange, or NULL

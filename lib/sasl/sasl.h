@@ -26,6 +26,9 @@ enum sasl_security {
 // 0, or -1: an unknown word, or what needs this in `kind` (NULL: all words).
 int sasl_security_parse(struct str options, unsigned *flags_r, struct err *err);
 
+// Where Cyrus SASL finds APP.conf: cyrus_sasl_config_path, else where Debian and Cyrus have it.
+void sasl_config_path(const struct settings *set, struct buf *path_r);
+
 enum sasl_outcome { SASL_ANSWER_CONTINUE, SASL_ANSWER_ACCEPTED, SASL_ANSWER_REFUSED, SASL_ANSWER_TEMPORARY };
 struct sasl_answer {
     enum sasl_outcome outcome;

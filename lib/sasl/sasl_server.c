@@ -4,28 +4,6 @@
 #include "lib/base/log.h"
 #include "lib/sasl/sasl_server_impl.h"
 
-int sasl_security_parse(struct str options, unsigned *flags_r, struct err *err)
-{
-    static const struct {
-        const char *name;
-        unsigned flag;
-    } words[] = {{"noplaintext", SASL_NO_PLAINTEXT},   {"noactive", SASL_NO_ACTIVE},
-                 {"nodictionary", SASL_NO_DICTIONARY}, {"noanonymous", SASL_NO_ANONYMOUS},
-                 {"forward_secrecy", SASL_FORWARD_SECRECY}, {"mutual_auth", SASL_MUTUAL_AUTH}};
-    struct str word;
-
-    *flags_r = 0;
-    while (str_token(&options, ", \t\r\n", &word)) {
-        size_t i = 0, count = sizeof words / sizeof words[0];
-        while (i < count && !str_is_nocase(word, str_from(words[i].name)))
-            i++;
-        if (i == count)
-            return err_set(err, ERR_PERMANENT, "unknown SASL security option \"" STR_FMT "\"", STR_ARG(word));
-        *flags_r |= words[i].flag;
-    }
-    return 0;
-}
-
 void sasl_answer_clear(struct sasl_answer *a)
 {
     buf_wipe(&a->challenge);

@@ -227,25 +227,14 @@ static void serve(struct service_context *ctx, struct service_client *client)
     service_retire(ctx);
 }
 
-// Debian keeps APP.conf in /etc/postfix/sasl; elsewhere it is where Cyrus looks.
-static struct buf config_path(const struct settings *set)
-{
-    struct buf path = BUF_INIT;
-    if (set->cyrus_sasl_config_path.len > 0)
-        buf_add_str(&path, set->cyrus_sasl_config_path);
-    else
-        buf_addf(&path, STR_FMT "/sasl:" DROMOS_SYSCONFDIR "/postfix/sasl:/usr/lib/sasl2:/etc/sasl2",
-                 STR_ARG(set->config_directory));
-    return path;
-}
-
 static int init(struct service_context *ctx, struct err *err)
 {
     const struct settings *set = ctx->settings;
     struct saslserver *d = MEM_NEW(struct saslserver);
-    struct buf path = config_path(set);
+    struct buf path = BUF_INIT;
 
     ctx->state = d;
+    sasl_config_path(set, &path);
     d->host = mem_dup_str(set->myhostname);
     d->service = mem_dup_str(set->smtpd_sasl_service);
     d->realm = set->smtpd_sasl_local_domain.len > 0 ? mem_dup_str(set->smtpd_sasl_local_domain) : NULL;

@@ -29,6 +29,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         (void)smtp_reply_features(&reply, STR("size, dsn"), &limit);
         (void)smtp_reply_first_word(&reply);
+        struct buf mechanisms = BUF_INIT;
+        smtp_reply_add_mechanisms(&reply, &mechanisms);
+        if (mechanisms.len > SMTP_REPLY_KEPT)
+            abort();
+        buf_release(&mechanisms);
         if (limit < 0)
             abort();
         if (got == 1)
