@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Bounded waits and ports."""
+import random
 import socket
 import time
 
@@ -25,11 +26,15 @@ _given_ports = set()
 
 
 def free_port(host="127.0.0.1"):
-    """A TCP port that is free now and was not given out before in this run, below the ephemeral range's usual start."""
+    """A TCP port that is free now and was not given out before in this run. It is below the ephemeral range's usual start, so
+    that no socket bound to port 0 and no client takes it before the server that it is meant for does."""
     for _ in range(200):
+        port = random.randrange(10240, 32000)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((host, 0))
-            port = probe.getsockname()[1]
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
         if port not in _given_ports:
             _given_ports.add(port)
             return port
