@@ -72,6 +72,7 @@ struct cleanup_message {
     struct delivery_recipient *recipients;
     size_t recipient_count;
     struct map seen_recipients;
+    bool has_trace; // trace/ holds reports on aliases
     int notify_seen;
     struct cleanup_recipients bcc;             // found on the way, written behind the content
     bool adds_bcc;                             // a blind copy has no blind copies

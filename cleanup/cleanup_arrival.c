@@ -28,6 +28,7 @@ static void fill(const struct cleanup_message *m, struct arrival *a)
         .warn_time = m->warn_time,
         .warn_offset = m->warn_offset,
         .create_time = m->created_us / 1000000,
+        .has_trace = m->has_trace,
         .trace_flags = m->trace_flags,
         .trace_flags_offset = m->trace_offset,
         .filter = m->filter,

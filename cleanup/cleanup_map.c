@@ -3,9 +3,10 @@
 // duplicates. Suspends: in tables. Limits: virtual_alias_expansion_limit, _recursion_limit, _address_length_limit,
 // duplicate_filter_limit.
 #include "cleanup/cleanup.h"
+#include "lib/agent/bounce_client.h"
 #include "lib/mail/address.h"
 
-enum { NOTIFY_NEVER = 1 };
+enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2 };
 
 // ---- Canonical mapping
 
@@ -193,7 +194,8 @@ static void write_recipient(struct cleanup_message *m, const struct submit_recip
 struct expansion {
     struct str address;
     int64_t depth;
-    bool is_final; // the address expanded to itself
+    bool is_final;    // the address expanded to itself
+    bool is_replaced; // by items behind it
 };
 
 struct expanding {
@@ -210,7 +212,7 @@ static void expansion_add(struct expanding *x, struct str address, int64_t depth
         x->room = x->room ? x->room * 2 : 8;
         x->items = mem_realloc(x->items, x->room * sizeof *x->items);
     }
-    x->items[x->count++] = (struct expansion){address, depth, is_final};
+    x->items[x->count++] = (struct expansion){.address = address, .depth = depth, .is_final = is_final};
     x->open++;
 }
 
@@ -273,15 +275,49 @@ static bool expand_one(struct expanding *x, size_t at) CO
     return found > 0;
 }
 
+// Its delivery ends here: who asked for a report of success gets it now, and none from the addresses behind the alias (RFC 3461
+// 5.2.7.3). Where it cannot be recorded, those report instead.
+static void report_expansion(struct cleanup_message *m, struct submit_recipient *r, struct str original) CO
+{
+    struct err err = ERR_INIT;
+    struct delivery_recipient expanded = {.address = r->address, .original = original, .notify = r->notify};
+    struct delivery_report report = {.status = DELIVERY_SENT,
+                                     .dsn = STR("2.0.0"),
+                                     .text = STR("alias expanded"),
+                                     .relay = STR("none"),
+                                     .diag_text = STR(""),
+                                     .mta_name = STR(""),
+                                     .action = "expanded"};
+    if ((r->notify & NOTIFY_SUCCESS) == 0 || !cleanup_is_good(m))
+        return;
+    expanded.dsn_orcpt = original_recipient(m, r, original);
+    m->has_trace = true;
+    if (bounce_client_append("trace", buf_str(&m->id), &expanded, &report, &err) < 0) {
+        cleanup_warn(m, "trace service failure: %s", err.text);
+        return;
+    }
+    r->notify &= ~NOTIFY_SUCCESS;
+    if (r->notify == 0)
+        r->notify = NOTIFY_NEVER;
+}
+
+static bool stands_for_itself(const struct expanding *x)
+{
+    return x->count == 1 || (x->count == 2 && x->items[1].is_final);
+}
+
 static void expand(struct cleanup_message *m, struct submit_recipient r, struct str original) CO
 {
     struct expanding x = {.m = m, .original = r.address};
     expansion_add(&x, r.address, 0, false);
+    for (size_t i = 0; i < x.count && cleanup_is_good(m); i++)
+        x.items[i].is_replaced = expand_one(&x, i);
+    if (!stands_for_itself(&x))
+        report_expansion(m, &r, original);
     for (size_t i = 0; i < x.count && cleanup_is_good(m); i++) {
-        if (expand_one(&x, i))
-            continue;
         r.address = x.items[i].address;
-        write_recipient(m, &r, original);
+        if (!x.items[i].is_replaced)
+            write_recipient(m, &r, original);
     }
     mem_free(x.items);
 }

@@ -148,7 +148,7 @@ static void add_probe_text(struct submission *s, struct str sender)
     struct buf to = BUF_INIT;
     buf_add_cstr(&to, "To:");
     for (size_t i = 0; i < s->options->recipient_count; i++)
-        buf_addf(&to, "%s\n    " STR_FMT, i > 0 ? "," : "", STR_ARG(s->options->recipients[i]));
+        buf_addf(&to, "%s\t" STR_FMT, i > 0 ? ",\n" : "", STR_ARG(s->options->recipients[i]));
     struct str rest = buf_str(&to), line;
     bool has_more = true;
     while (has_more) {

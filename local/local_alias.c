@@ -254,9 +254,6 @@ int local_deliver_alias(struct local_delivery *l, struct local_address *a)
         if (!is_direct)
             local_result_set(l, a->address, DELIVERY_BOUNCED, "5.4.6",
                              arena_strf(l->arena, "alias database loop for " STR_FMT, STR_ARG(a->alias)));
-    } else if (found > 0 && (l->delivery->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER))) {
-        local_result_set(l, a->address, DELIVERY_SENT, "2.0.0",
-                         arena_strf(l->arena, "aliased to " STR_FMT, STR_ARG(buf_str(&value))));
     } else if (found > 0 && find_owner(l, a, a->alias, &err) < 0) {
         local_result_set_err(l, a->address, "4.3.0", STR("alias database unavailable"), &err);
     } else if (found > 0) {

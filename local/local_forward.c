@@ -173,6 +173,7 @@ static void send_one(struct local_delivery *l, const struct local_forward *f) CO
         struct delivery_report *report = local_result_add(l, address);
         mailbox_report(report, DELIVERY_SENT, "2.0.0", arena_strf(l->arena, "forwarded as %s", result.queue_id));
         report->action = "expanded";
+        report->trace_text = "alias expanded";
         return;
     }
     local_result_set(l, address, result.code >= 500 ? DELIVERY_BOUNCED : DELIVERY_DEFERRED,
@@ -183,8 +184,18 @@ static void send_one(struct local_delivery *l, const struct local_forward *f) CO
                      arena_str(l->arena, str_from(result.reason)));
 }
 
+static void probe_one(struct local_delivery *l, const struct local_forward *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        local_result_set(l, f->recipients[i].address, DELIVERY_SENT, "2.0.0",
+                         arena_strf(l->arena, "forwards to " STR_FMT, STR_ARG(f->recipients[i].address)));
+}
+
 void local_forward_send(struct local_delivery *l)
 {
     for (struct local_forward *f = l->forwards; f != NULL; f = f->next)
-        send_one(l, f);
+        if (local_is_probe(l))
+            probe_one(l, f);
+        else
+            send_one(l, f);
 }

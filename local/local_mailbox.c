@@ -53,6 +53,10 @@ static void deliver_mbox(struct local_delivery *l, const struct local_address *a
 void local_deliver_file(struct local_delivery *l, const struct local_address *a, struct str path,
                         const struct sys_user *user)
 {
+    if (local_is_probe(l)) {
+        local_result_set(l, a->address, DELIVERY_SENT, "2.0.0", arena_strf(l->arena, "delivers to file: " STR_FMT, STR_ARG(path)));
+        return;
+    }
     struct mailbox_message m = message_of(l, "file");
     struct delivery_report *report = local_result_add(l, a->address);
     struct mailbox_file file = {arena_cstr(l->arena, path), false, user->name, user->uid, user->gid};
@@ -166,7 +170,7 @@ void local_deliver_mailbox(struct local_delivery *l, const struct local_address 
     else if (found > 0)
         local_result_set(l, a->address, DELIVERY_DEFERRED, "4.3.5",
                          arena_strf(l->arena, "delivery to commands is not available: \"" STR_FMT "\"", STR_ARG(text)));
-    else if (l->delivery->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER))
+    else if (local_is_probe(l))
         local_result_set(l, a->address, DELIVERY_SENT, "2.0.0", STR("delivers to mailbox"));
     else
         deliver_known(l, a, &user);

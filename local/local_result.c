@@ -17,6 +17,11 @@ bool local_list_has(struct str list, const char *word)
     return false;
 }
 
+bool local_is_probe(const struct local_delivery *l)
+{
+    return (l->delivery->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER)) != 0;
+}
+
 struct delivery_report *local_result_add(struct local_delivery *l, struct str address)
 {
     struct local_result *r = ARENA_NEW(l->arena, struct local_result);
@@ -55,7 +60,7 @@ static struct delivery_recipient leaf_recipient(const struct local_delivery *l, 
     return rcpt;
 }
 
-static void log_leaf(const struct local_delivery *l, const struct local_result *r)
+static void log_leaf(const struct local_delivery *l, const struct local_result *r) CO
 {
     struct delivery copy = *l->delivery;
     struct delivery_recipient rcpt = leaf_recipient(l, r);
@@ -66,6 +71,7 @@ static void log_leaf(const struct local_delivery *l, const struct local_result *
     delivery_add_status_line(&line, &copy, 0, &r->report);
     log_info(STR_FMT ": %s", STR_ARG(copy.request.queue_id), buf_cstr(&line));
     buf_release(&line);
+    (void)delivery_trace(l->delivery, &rcpt, &r->report);
 }
 
 // Records a bounce of one among several leaves. On failure the leaf becomes a deferred one.

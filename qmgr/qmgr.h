@@ -141,6 +141,7 @@ void qmgr_message_set_envelope(struct qmgr_message *m, const struct queue_envelo
 struct delivery_recipient *qmgr_message_copy_recipients(struct arena *arena, const struct queue_envelope *e);
 void qmgr_message_release(struct qmgr_message *m); // one entry less open; few recipients left: the next batch; none: the end
 bool qmgr_message_is_expired(const struct qmgr_message *m);
+bool qmgr_message_was_warned_about(const struct qmgr_message *m); // the sender was, and confirm_delay_cleared is set
 void qmgr_message_log_from(const struct qmgr_message *m, const char *rest); // "QID: from=<...>REST"
 
 // ---- Recipients on their way to destinations

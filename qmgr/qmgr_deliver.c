@@ -41,6 +41,8 @@ static unsigned request_flags(const struct qmgr_entry *e)
         flags |= DELIVERY_RECORD;
     if (e->destination->busy > 1 || qmgr_destination_has_waiting(e->destination))
         flags |= DELIVERY_CACHE_CONNECTION;
+    if (qmgr_message_was_warned_about(m))
+        flags |= DELIVERY_AFTER_WARNING;
     return flags;
 }
 
@@ -265,7 +267,7 @@ void qmgr_entry_settled(struct qmgr_entry *e, struct str statuses)
         m->deferred += status == 'd';
         m->has_bounced |= status == 'b' || status == 'e';
         m->has_expired |= status == 'e';
-        m->has_trace |= status == 's' && (e->recipients[i].notify & 2);
+        m->has_trace |= status == 's' && (e->recipients[i].notify & 2 || qmgr_message_was_warned_about(m));
     }
     m->has_trace |= (m->trace_flags & (512 | 1024)) != 0;
     qmgr_entry_close(e);

@@ -65,6 +65,7 @@ struct qmgr_message *qmgr_message_from_arrival(struct qmgr *q, const struct ipc_
     m->request.flags = 0;
     m->warn_time = arrival_r->warn_time;
     m->warn_offset = arrival_r->warn_offset;
+    m->has_trace = arrival_r->has_trace;
     m->trace_flags = arrival_r->trace_flags;
     m->trace_flags_offset = arrival_r->trace_flags_offset;
     note_probe(m);
@@ -128,6 +129,11 @@ bool qmgr_message_is_expired(const struct qmgr_message *m)
     const struct settings *s = m->qmgr->settings;
     int64_t lifetime = m->request.sender.len ? s->maximal_queue_lifetime : s->bounce_queue_lifetime;
     return m->is_forced_to_expire || clock_wall() - m->request.arrival_us / 1000000 >= lifetime;
+}
+
+bool qmgr_message_was_warned_about(const struct qmgr_message *m)
+{
+    return m->qmgr->settings->confirm_delay_cleared && m->warn_offset > 0 && m->warn_time == 0;
 }
 
 void qmgr_message_log_from(const struct qmgr_message *m, const char *rest)

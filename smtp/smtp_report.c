@@ -106,7 +106,6 @@ void smtp_failure_apply(struct smtp_delivery *sd, struct smtp_failure *f)
 
 void smtp_report_sent(struct smtp_delivery *sd, const struct smtp_session *s, size_t i)
 {
-    const unsigned probes = DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER;
     struct str text = reply_text(sd, s);
     struct delivery_report report = {
         .status = DELIVERY_SENT,
@@ -124,8 +123,6 @@ void smtp_report_sent(struct smtp_delivery *sd, const struct smtp_session *s, si
         .action = sd->client->profile.assume_final && !(s->features & SMTP_HAS_DSN) ? "delivered" : "relayed",
     };
 
-    if (sd->delivery->request.flags & probes)
-        report.text = arena_strf(sd->arena, "delivery via %s: " STR_FMT, s->relay, STR_ARG(text));
     delivery_settle(sd->delivery, i, &report);
 }
 

@@ -13,7 +13,7 @@
 #include "lib/mail/queue_file.h"
 #include "lib/sys/sys.h"
 
-enum { NOTIFY_SUCCESS = 2 };
+enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2 };
 // What d->settled holds: 0 open, 1 + enum delivery_status, or this.
 enum { SETTLED_EXPIRED = 2 + DELIVERY_BOUNCED };
 
@@ -49,13 +49,43 @@ static void log_status(const struct delivery *d, size_t recipient, const struct 
 }
 
 // Appends to one of the per-message logs; a failure is logged here.
-static int record(struct delivery *d, const char *which, size_t recipient, const struct delivery_report *report) CO
+static int record(struct delivery *d, const char *which, const struct delivery_recipient *rcpt,
+                  const struct delivery_report *report) CO
 {
     struct err err = ERR_INIT;
-    if (bounce_client_append(which, d->request.queue_id, &d->request.recipients[recipient], report, &err) == 0)
+    if (bounce_client_append(which, d->request.queue_id, rcpt, report, &err) == 0)
         return 0;
     log_warn(STR_FMT ": %s service failure: %s", STR_ARG(d->request.queue_id), which, err.text);
     return -1;
+}
+
+static bool wants_trace(const struct delivery *d, const struct delivery_recipient *rcpt, const struct delivery_report *report)
+{
+    bool wants_success = rcpt->notify & NOTIFY_SUCCESS && !report->relays_dsn;
+    if (d->request.flags & (DELIVERY_RECORD | DELIVERY_PROBE_USER))
+        return true;
+    return report->status == DELIVERY_SENT && (wants_success || d->request.flags & DELIVERY_AFTER_WARNING);
+}
+
+// What a report for the sender says of a delivery names the relay, too.
+static int record_trace(struct delivery *d, const struct delivery_recipient *given, const struct delivery_report *report) CO
+{
+    struct delivery_recipient rcpt = *given;
+    struct delivery_report traced = *report;
+    if (report->trace_text != NULL)
+        traced.text = str_from(report->trace_text);
+    if (report->relay.len > 0 && !str_is(report->relay, STR("none")))
+        traced.text = arena_strf(d->arena, "delivery via " STR_FMT ": " STR_FMT, STR_ARG(report->relay), STR_ARG(traced.text));
+    if (d->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER))
+        traced.action = report->status == DELIVERY_SENT ? "deliverable" : "undeliverable";
+    if (d->request.flags & DELIVERY_AFTER_WARNING && rcpt.notify != NOTIFY_NEVER)
+        rcpt.notify |= NOTIFY_SUCCESS; // who was warned is told that all is well
+    return record(d, "trace", &rcpt, &traced);
+}
+
+int delivery_trace(struct delivery *d, const struct delivery_recipient *rcpt, const struct delivery_report *report)
+{
+    return wants_trace(d, rcpt, report) ? record_trace(d, rcpt, report) : 0;
 }
 
 static void mark_done(struct delivery *d, size_t recipient)
@@ -77,26 +107,23 @@ static void settle_sent(struct delivery *d, size_t recipient, const struct deliv
     mark_done(d, recipient);
     log_status(d, recipient, report);
     settle(d, recipient, 1 + DELIVERY_SENT);
-    bool wants_success = d->request.recipients[recipient].notify & NOTIFY_SUCCESS && !report->relays_dsn;
-    if (wants_success || d->request.flags & DELIVERY_RECORD)
-        (void)record(d, "trace", recipient, report); // delivered is delivered: only the report is missing
+    (void)delivery_trace(d, &d->request.recipients[recipient], report); // delivered is delivered: only the report is missing
 }
 
 static void settle_deferred(struct delivery *d, size_t recipient, const struct delivery_report *report) CO
 {
-    if (d->request.flags & DELIVERY_RECORD)
-        (void)record(d, "trace", recipient, report);
+    (void)delivery_trace(d, &d->request.recipients[recipient], report);
     if (d->request.flags & DELIVERY_BOUNCE_ALL) {
         struct delivery_report last = *report;
         last.action = "failed";
-        if (record(d, "bounce", recipient, &last) == 0) {
+        if (record(d, "bounce", &d->request.recipients[recipient], &last) == 0) {
             mark_done(d, recipient);
             log_status(d, recipient, report);
             settle(d, recipient, SETTLED_EXPIRED);
             return;
         }
     }
-    (void)record(d, "defer", recipient, report); // the reason is for people; the message is safe without it
+    (void)record(d, "defer", &d->request.recipients[recipient], report); // the reason is for people; the message is safe without it
     log_status(d, recipient, report);
     settle(d, recipient, 1 + DELIVERY_DEFERRED);
 }
@@ -105,7 +132,7 @@ static void settle_bounced(struct delivery *d, size_t recipient, const struct de
 {
     struct delivery_report deferred = *report;
     deferred.status = DELIVERY_DEFERRED;
-    if (record(d, "bounce", recipient, report) < 0) {
+    if (record(d, "bounce", &d->request.recipients[recipient], report) < 0) {
         deferred.dsn = STR("4.3.0");
         deferred.text = STR("bounce or trace service failure");
         settle_deferred(d, recipient, &deferred);
@@ -114,8 +141,7 @@ static void settle_bounced(struct delivery *d, size_t recipient, const struct de
     mark_done(d, recipient);
     log_status(d, recipient, report);
     settle(d, recipient, 1 + DELIVERY_BOUNCED);
-    if (d->request.flags & DELIVERY_RECORD)
-        (void)record(d, "trace", recipient, report);
+    (void)delivery_trace(d, &d->request.recipients[recipient], report);
 }
 
 // soft_bounce: what would bounce is tried again; the log says SOFTBOUNCE.
@@ -125,16 +151,14 @@ static void settle_soft_bounce(struct delivery *d, size_t recipient, const struc
     soft.dsn = arena_strf(d->arena, "4" STR_FMT, STR_ARG(str_slice(report->dsn, 1, report->dsn.len)));
     log_status(d, recipient, &soft);
     soft.status = DELIVERY_DEFERRED;
-    (void)record(d, "defer", recipient, &soft);
+    (void)record(d, "defer", &d->request.recipients[recipient], &soft);
     settle(d, recipient, 1 + DELIVERY_DEFERRED);
 }
 
 // Probes end here whatever the outcome is: nothing is delivered, nothing is tried again.
 static void settle_probe(struct delivery *d, size_t recipient, const struct delivery_report *report) CO
 {
-    struct delivery_report probe = *report;
-    probe.action = report->status == DELIVERY_SENT ? "deliverable" : "undeliverable";
-    if (d->request.flags & DELIVERY_PROBE_USER && record(d, "trace", recipient, &probe) < 0) {
+    if (delivery_trace(d, &d->request.recipients[recipient], report) < 0) {
         settle(d, recipient, 1 + DELIVERY_DEFERRED);
         return;
     }

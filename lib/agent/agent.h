@@ -25,6 +25,9 @@ int delivery_begin(struct delivery *d, const struct settings *settings, struct e
 void delivery_settle(struct delivery *d, size_t recipient, const struct delivery_report *report) CO;
 // All recipients that are still open get this report (connection failures and the like).
 void delivery_settle_all(struct delivery *d, const struct delivery_report *report) CO;
+// Records in trace/ what a recipient, or an address that it stands for, is to be reported as, if a report is wanted. -1: it is and
+// could not be; logged.
+int delivery_trace(struct delivery *d, const struct delivery_recipient *rcpt, const struct delivery_report *report) CO;
 void delivery_destination_failed(struct delivery *d, struct str dsn, struct str reason); // "connect to …: refused": throttles the destination
 void delivery_end(struct delivery *d, struct ipc_msg *answer, uint32_t id); // fills the "done" frame (ends it); closes the file
 // "to=<a>, orig_to=<b>, relay=…, delay=…, delays=a/b/c/d, dsn=…, status=sent (…)" without "QID: ".

@@ -29,6 +29,8 @@ void arrival_add(struct ipc_msg *m, const struct arrival *a)
         ipc_add_str(m, "redirect", a->redirect);
     if (a->verp.len)
         ipc_add_str(m, "verp", a->verp);
+    if (a->has_trace)
+        ipc_add_int(m, "traced", 1);
     ipc_add_int(m, "all", has_all);
     delivery_fields_add(m, &request);
     (void)ipc_end(m); // at most ARRIVAL_RECIPIENTS_MAX recipients: it fits; a lost notice costs time only
@@ -56,6 +58,7 @@ int arrival_read(const struct ipc_view *v, struct arena *arena, struct arrival *
     a_r->filter = arena_str(arena, ipc_str_or(v, "filter", STR("")));
     a_r->redirect = arena_str(arena, ipc_str_or(v, "redirect", STR("")));
     a_r->verp = arena_str(arena, ipc_str_or(v, "verp", STR("")));
+    a_r->has_trace = ipc_int_or(v, "traced", 0) == 1;
     a_r->has_all_recipients = ipc_int_or(v, "all", 0) == 1 && a_r->request.recipient_count > 0;
     if (a_r->request.recipient_count > ARRIVAL_RECIPIENTS_MAX)
         return err_set(err, ERR_PROTOCOL, "too many recipients in notice");

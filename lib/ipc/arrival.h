@@ -17,6 +17,7 @@ struct arrival {
     int trace_flags;
     int64_t trace_flags_offset;
     struct str filter, redirect, verp;
+    bool has_trace; // trace/ holds what cleanup has to report: aliases that were expanded
     bool has_all_recipients;
 };
 void arrival_add(struct ipc_msg *m, const struct arrival *a); // whole frame, verb "arrived"

@@ -26,6 +26,7 @@ enum delivery_flags {
     DELIVERY_RECORD = 8,      // sendmail -v: record and deliver
     DELIVERY_CACHE_CONNECTION = 16, // more mail for this destination waits: keep the connection
     DELIVERY_DEFER_ONLY = 32,
+    DELIVERY_AFTER_WARNING = 64, // the sender was warned of a delay and wants to know when it ends (confirm_delay_cleared)
 };
 struct delivery_request {
     unsigned flags;
@@ -55,6 +56,7 @@ struct delivery_report {
     unsigned connection_uses; // conn_use= when above 1
     struct str tls;           // tls=, or ""
     bool relays_dsn; // the next server took over NOTIFY
+    const char *trace_text; // what a report to the sender says instead of text; NULL: text
     const char *action; // "delivered", "relayed", "expanded"; NULL: by status
 };
 

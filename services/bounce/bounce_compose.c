@@ -42,6 +42,20 @@ struct bounce_original {
     struct str message_id; // "" unless it was asked for
 };
 
+// With SMTPUTF8 anything may come, else what the message was: "8bit", or "" for 7bit, which need not be said.
+static struct str encoding_of(const struct bounce_state *state, const struct bounce_mail *mail)
+{
+    bool is_8bit = state->settings->smtputf8_enable || str_is_nocase(mail->flush->encoding, STR("8bit"));
+    return is_8bit ? STR("8bit") : STR("");
+}
+
+static void add_transfer_encoding(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail)
+{
+    struct str encoding = encoding_of(state, mail);
+    if (encoding.len > 0)
+        buf_addf(b, "Content-Transfer-Encoding: " STR_FMT "\n", STR_ARG(encoding));
+}
+
 // ---- Header of the notification
 
 static void add_from(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail)
@@ -70,11 +84,13 @@ static void add_header(struct buf *b, const struct bounce_state *state, const st
     address_add_external(b, mail->recipient);
     if (message_id.len)
         buf_addf(b, "\nReferences: " STR_FMT "\nIn-Reply-To: " STR_FMT, STR_ARG(message_id), STR_ARG(message_id));
+    bool is_report = mail->flush->notice == BOUNCE_NOTICE_SUCCESS || mail->flush->notice == BOUNCE_NOTICE_VERIFY;
     buf_addf(b, "\nAuto-Submitted: %s\nMIME-Version: 1.0\n",
-             mail->is_for_postmaster ? "auto-generated" : "auto-replied");
+             mail->is_for_postmaster && !is_report ? "auto-generated" : "auto-replied");
     buf_addf(b, "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"" STR_FMT "\"\n",
              STR_ARG(boundary));
-    buf_add_cstr(b, "Content-Transfer-Encoding: 8bit\n\nThis is a MIME-encapsulated message.\n");
+    add_transfer_encoding(b, state, mail);
+    buf_add_cstr(b, "\nThis is a MIME-encapsulated message.\n");
 }
 
 // ---- Text part
@@ -102,10 +118,12 @@ static void add_text_part(struct buf *b, const struct bounce_state *state, const
                           struct str boundary)
 {
     struct str charset = mail->text->charset;
-    if (charset.len == 0 || str_is_nocase(charset, STR("us-ascii")))
+    if ((charset.len == 0 || str_is_nocase(charset, STR("us-ascii"))) && str_is_nocase(encoding_of(state, mail), STR("8bit")))
         charset = STR("utf-8"); // reasons may be anything
     buf_addf(b, "\n--" STR_FMT "\nContent-Description: Notification\n", STR_ARG(boundary));
-    buf_addf(b, "Content-Type: text/plain; charset=" STR_FMT "\nContent-Transfer-Encoding: 8bit\n\n", STR_ARG(charset));
+    buf_addf(b, "Content-Type: text/plain; charset=" STR_FMT "\n", STR_ARG(charset.len > 0 ? charset : STR("us-ascii")));
+    add_transfer_encoding(b, state, mail);
+    buf_add_char(b, '\n');
     if (!mail->is_for_postmaster)
         buf_addf(b, STR_FMT "\n", STR_ARG(mail->text->body));
     for (size_t i = 0; i < mail->entry_count; i++) {
@@ -203,7 +221,10 @@ void bounce_add_report(struct buf *b, const struct bounce_state *state, const st
 {
     add_text_part(b, state, mail, boundary);
     buf_addf(b, "--" STR_FMT "\nContent-Description: Delivery report\n", STR_ARG(boundary));
-    buf_addf(b, "Content-Type: message/%sdelivery-status\n\n", is_international(mail) ? "global-" : "");
+    buf_addf(b, "Content-Type: message/%sdelivery-status\n", is_international(mail) ? "global-" : "");
+    if (is_international(mail))
+        add_transfer_encoding(b, state, mail);
+    buf_add_char(b, '\n');
     add_message_fields(b, state, mail);
     for (size_t i = 0; i < mail->entry_count; i++)
         add_recipient_fields(b, state, mail, &mail->entries[i]);
@@ -211,15 +232,18 @@ void bounce_add_report(struct buf *b, const struct bounce_state *state, const st
 
 // ---- The returned message
 
-static void add_returned_head(struct buf *b, const struct bounce_mail *mail, struct str boundary, bool is_whole)
+static void add_returned_head(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail, struct str boundary)
 {
+    bool is_whole = mail->has_whole_message;
     bool is_failure = mail->flush->notice == BOUNCE_NOTICE_FAILURE || mail->flush->notice == BOUNCE_NOTICE_DELAY;
     bool is_global = is_international(mail);
     const char *type = is_whole ? (is_global ? "message/global" : "message/rfc822")
                                 : (is_global ? "message/global-headers" : "text/rfc822-headers");
     buf_addf(b, "\n--" STR_FMT "\nContent-Description: %sMessage%s\n", STR_ARG(boundary),
              is_failure ? "Undelivered " : "", is_whole ? "" : " Headers");
-    buf_addf(b, "Content-Type: %s\nContent-Transfer-Encoding: 8bit\n\nReturn-Path: <", type);
+    buf_addf(b, "Content-Type: %s\n", type);
+    add_transfer_encoding(b, state, mail);
+    buf_add_cstr(b, "\nReturn-Path: <");
     address_add_external(b, mail->flush->sender);
     buf_add_cstr(b, ">\n");
 }
@@ -278,20 +302,6 @@ static void close_original(struct bounce_original *o)
         close(o->fd);
 }
 
-static int add_returned(struct submit *s, const struct bounce_mail *mail, const struct bounce_original *original,
-                        struct str boundary, struct err *err) CO
-{
-    struct buf head = BUF_INIT;
-    add_returned_head(&head, mail, boundary, mail->has_whole_message);
-    if (original->reader == NULL)
-        buf_add_cstr(&head, "\t--- Undelivered message unavailable ---\n");
-    int rc = submit_write(s, buf_str(&head), err);
-    if (rc == 0 && original->reader != NULL)
-        rc = copy_content(s, original->reader, mail->has_whole_message, err);
-    buf_release(&head);
-    return rc;
-}
-
 // ---- Submission
 
 static struct submit *begin(struct bounce_state *state, const struct bounce_mail *mail, struct arena *arena,
@@ -301,14 +311,14 @@ static struct submit *begin(struct bounce_state *state, const struct bounce_mail
     struct buf date = BUF_INIT;
     struct submit_recipient recipient = {.address = mail->recipient, .dsn_orcpt = STR("")};
     const struct submit_attr attrs[] = {
-        {"encoding", STR("8bit")}, {"log_message_origin", STR("local")}, {"rewrite_context", STR("local")}};
+        {"log_message_origin", STR("local")}, {"rewrite_context", STR("local")}, {"encoding", encoding_of(state, mail)}};
     clock_add_rfc5322(&date, clock_wall());
     struct submit_envelope e = {
         .sender = mail->sender,
         .recipients = &recipient,
         .recipient_count = 1,
         .attrs = attrs,
-        .attr_count = sizeof attrs / sizeof attrs[0],
+        .attr_count = sizeof attrs / sizeof attrs[0] - (encoding_of(state, mail).len == 0), // unknown: not said
         .flags = SUBMIT_BOUNCE | SUBMIT_MAP | SUBMIT_ADD_MISSING,
         .fullname = STR(""),
         .envelope_id = STR(""),
@@ -334,9 +344,12 @@ static int write_all(struct bounce_state *state, const struct bounce_mail *mail,
              STR_ARG(state->settings->myhostname));
     add_header(&text, state, mail, buf_str(&boundary), original->message_id);
     bounce_add_report(&text, state, mail, buf_str(&boundary));
+    add_returned_head(&text, state, mail, buf_str(&boundary));
+    if (original->reader == NULL)
+        buf_add_cstr(&text, "\t--- Undelivered message unavailable ---\n");
     int rc = submit_write(s, buf_str(&text), err);
-    if (rc == 0)
-        rc = add_returned(s, mail, original, buf_str(&boundary), err);
+    if (rc == 0 && original->reader != NULL)
+        rc = copy_content(s, original->reader, mail->has_whole_message, err);
     buf_clear(&text);
     buf_addf(&text, "\n--%s--\n", buf_cstr(&boundary));
     if (rc == 0)
