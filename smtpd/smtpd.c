@@ -97,6 +97,7 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
         return -1;
     if (open_sasl(d, ctx, err) < 0)
         return -1;
+    d->tls = smtpd_tls_open(set);
     buf_addf(&path, "public/" STR_FMT, STR_ARG(set->cleanup_service_name));
     d->anvil = anvil_client_new("private/anvil");
     d->submit = submit_pool_new(buf_cstr(&path));
@@ -134,6 +135,7 @@ static void smtpd_deinit(struct service_context *ctx)
     struct smtpd *d = ctx->state;
     dns_deinit();
     submit_pool_free(d->submit);
+    smtpd_tls_close(d->tls);
     anvil_client_free(d->anvil);
     access_close(d->access);
     sasl_server_close(d->sasl);

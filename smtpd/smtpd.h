@@ -48,6 +48,7 @@ struct smtpd {
     struct route *route;
     struct access *access;
     struct submit_pool *submit;
+    struct smtpd_tls *tls;
     struct match_list *mynetworks;
     struct sasl_server *sasl; // NULL: clients cannot log in
     struct match_list *sasl_exceptions;
@@ -244,6 +245,18 @@ void smtpd_data(struct smtpd_session *s, struct str arguments) CO;  // smtpd_dat
 bool smtpd_get_content(struct smtpd_session *s, size_t have, struct raw *input_r) CO;
 void smtpd_judge_bare_lf(struct smtpd_session *s); // content with a bare LF fails where smtpd_forbid_bare_newline = reject
 void smtpd_bdat(struct smtpd_session *s, struct str arguments) CO;  // smtpd_bdat.c
+void smtpd_starttls(struct smtpd_session *s, struct str arguments) CO; // smtpd_starttls.c
+
+// smtpd_starttls.c: s->tls.is_on says whether TLS has begun.
+bool smtpd_tls_wrap(struct smtpd_session *s) CO; // wrapper mode: the handshake before the greeting. False: the session is over
+bool smtpd_tls_is_offered(const struct smtpd_session *s); // STARTTLS may be offered now
+bool smtpd_tls_refuses(struct smtpd_session *s, enum smtp_verb verb); // 530 was sent: this command needs TLS first
+void smtpd_tls_add_received(const struct smtpd_session *s, struct buf *b); // lines for Received:, or nothing
+
+// smtpd_tls.c
+struct smtpd_tls *smtpd_tls_open(const struct settings *set); // before the jail; never NULL: without TLS it says so in the log
+void smtpd_tls_close(struct smtpd_tls *t); // NULL is fine
+struct tls_server_context *smtpd_tls_context(struct smtpd_tls *t) CO; // with certificates; NULL: TLS is not available now
 
 // smtpd_store.c: handing the content to cleanup, shared by DATA and BDAT.
 int smtpd_store_begin(struct smtpd_session *s) CO; // 0; -1: transaction.failure says why (content must still be read)

@@ -58,7 +58,7 @@ static const struct command commands[] = {
     {SMTP_QUIT, "QUIT", 0, do_quit},
     {SMTP_ETRN, "ETRN", IS_JUNK, do_unimplemented},
     {SMTP_AUTH, "AUTH", ENDS_GROUP, smtpd_auth},
-    {SMTP_STARTTLS, "STARTTLS", ENDS_GROUP, do_unimplemented},
+    {SMTP_STARTTLS, "STARTTLS", ENDS_GROUP, smtpd_starttls},
     {SMTP_XCLIENT, "XCLIENT", ENDS_GROUP, smtpd_xclient},
     {SMTP_XFORWARD, "XFORWARD", 0, smtpd_xforward},
 };
@@ -262,7 +262,7 @@ void smtpd_command_run(struct smtpd_session *s, struct str line)
         count_junk(s);
     if (command != NULL && has_jumped_the_gun(s, command))
         return;
-    if (!is_denied(s, verb)) {
+    if (!is_denied(s, verb) && !smtpd_tls_refuses(s, verb)) {
         if (command != NULL)
             command->run(s, arguments);
         else

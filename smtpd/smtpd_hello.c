@@ -66,6 +66,12 @@ static bool say_xforward(struct smtpd_session *s, struct buf *line)
     return s->may_xforward;
 }
 
+static bool say_starttls(struct smtpd_session *s, struct buf *line)
+{
+    buf_add_cstr(line, "STARTTLS");
+    return smtpd_tls_is_offered(s);
+}
+
 static const struct {
     unsigned bit;
     const char *line;
@@ -75,6 +81,7 @@ static const struct {
     {SMTPD_EHLO_SIZE, NULL, say_size},
     {SMTPD_EHLO_VRFY, "VRFY", NULL},
     {SMTPD_EHLO_ETRN, "ETRN", NULL},
+    {SMTPD_EHLO_STARTTLS, NULL, say_starttls},
     {SMTPD_EHLO_AUTH, NULL, say_auth},
     {SMTPD_EHLO_XCLIENT, NULL, say_xclient},
     {SMTPD_EHLO_XFORWARD, NULL, say_xforward},

@@ -20,7 +20,7 @@ static void say_last(struct smtpd_session *s, const char *status, const char *te
 {
     struct buf reply = BUF_INIT;
     buf_addf(&reply, "421 %s " STR_FMT " %s\r\n", status, STR_ARG(s->settings->myhostname), text);
-    (void)!send(stream_fd(s->stream), buf_cstr(&reply), reply.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    stream_send_last(s->stream, buf_str(&reply));
     buf_release(&reply);
 }
 
@@ -168,7 +168,7 @@ void smtpd_session_run(struct smtpd_session *s)
     s->is_closing = !is_known;
     if (!is_known)
         say_last(s, "4.3.0", "Server local error");
-    else if (smtpd_limit_connect(s))
+    else if (smtpd_limit_connect(s) && smtpd_tls_wrap(s))
         greet(s);
     smtpd_reply_done(s);
     command_loop(s);

@@ -113,6 +113,9 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     struct str protocol = arena_strf(a, "%s%s%s", t->sendopts & 1 ? "UTF8SMTP" : s->protocol, is_extended && s->tls.is_on ? "S" : "",
                                      is_extended && has_login ? "A" : ""); // RFC 3848
     struct str login = STR("");
+    struct buf tls = BUF_INIT;
+    if (s->stream != NULL)
+        smtpd_tls_add_received(s, &tls);
     if (has_login && set->smtpd_sasl_authenticated_header)
         login = arena_strf(a, "\t(Authenticated sender: " STR_FMT ")\n", STR_ARG(s->sasl.username));
 
@@ -120,10 +123,11 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
         e->received_before = arena_strf(a, "Received: by " STR_FMT " (" STR_FMT ") id ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
     } else {
         struct str helo = s->helo.len > 0 ? s->helo : s->client_name;
-        e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n" STR_FMT "\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id ",
-                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), STR_ARG(login),
+        e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n" STR_FMT STR_FMT "\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id ",
+                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), (int)tls.len, buf_cstr(&tls), STR_ARG(login),
                                         STR_ARG(set->myhostname), STR_ARG(set->mail_name), STR_ARG(protocol));
     }
+    buf_release(&tls);
     if (t->recipient_count == 1) {
         buf_add_cstr(&after, "\n\tfor <");
         address_add_external(&after, t->recipients[0].address);

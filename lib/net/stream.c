@@ -318,6 +318,14 @@ int stream_flush(struct stream *s, struct err *err)
     return 0;
 }
 
+void stream_send_last(struct stream *s, struct str text)
+{
+    if (s->tls != NULL)
+        tls_send_now(s->tls, text);
+    else
+        (void)!send(stream_fd(s), text.ptr, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void stream_set_read_size(struct stream *s, size_t size)
 {
     s->read_size = size < 1 ? 1 : size > READ_SIZE_MAX ? READ_SIZE_MAX : size;

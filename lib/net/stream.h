@@ -41,6 +41,7 @@ void stream_write_str(struct stream *s, struct str text);
 void stream_printf(struct stream *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct buf *stream_output(struct stream *s); // the write buffer itself, for encoders that append in place
 size_t stream_unflushed(const struct stream *s);
+void stream_send_last(struct stream *s, struct str text); // past a failed stream, once, if the socket takes it without a wait
 int stream_flush(struct stream *s, struct err *err) CO MUST_CHECK; // one write when the kernel takes it all
 void stream_set_read_size(struct stream *s, size_t size); // bytes asked of the kernel at once: 4 KiB idle, more for content
 void stream_idle(struct stream *s);                       // gives empty buffers back

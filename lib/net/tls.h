@@ -80,6 +80,7 @@ struct tls_options {
 struct tls_server_options {
     struct tls_options common;
     bool asks_certificate;         // what to do without one, or with an untrusted one, the caller decides
+    bool trusts_server_certificates; // tls_trust_server_ccerts: a certificate need not be made for clients
     int64_t session_seconds;       // 0: no resumption
     bool has_session_cache;        // keeper->session_put and _get serve
 };

@@ -351,6 +351,8 @@ static SSL_CTX *server_context(const struct tls_server_options *o, SSL_CTX *like
         return NULL;
     if (o->asks_certificate)
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, ask_certificates);
+    if (o->trusts_server_certificates)
+        SSL_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
     SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1);
     tls_server_resume_init(ctx, o);
     return ctx;

@@ -77,6 +77,7 @@ void tls_info_fill(struct tls *t);
 ssize_t tls_read(struct tls *t, void *data, size_t size, int64_t deadline) CO;
 int tls_write_all(struct tls *t, const void *data, size_t size, int64_t deadline) CO;
 bool tls_has_input(struct tls *t); // plaintext or an end is there, without waiting
+void tls_send_now(struct tls *t, struct str text); // if it needs no wait
 void tls_free(struct tls *t);      // says goodbye if that needs no wait
 
 #endif

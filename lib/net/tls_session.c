@@ -121,11 +121,14 @@ static int wait_for_input(struct tls *t, int64_t deadline) CO
 {
     if (t->is_ended)
         return 0;
-    if (co_fd_wait(t->fd, CO_READ, deadline) < 0) {
-        t->has_failed = true;
-        return -1;
-    }
-    return 0;
+    return co_fd_wait(t->fd, CO_READ, deadline) < 0 ? -1 : 0;
+}
+
+// Whatever waits in `out`, alerts for the most part, if the socket takes it.
+static void send_out_now(struct tls *t)
+{
+    (void)!send(co_fd_number(t->fd), t->out.ptr, t->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_clear(&t->out);
 }
 
 ssize_t tls_read(struct tls *t, void *data, size_t size, int64_t deadline)
@@ -143,8 +146,7 @@ ssize_t tls_read(struct tls *t, void *data, size_t size, int64_t deadline)
             return 0;
         if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE) {
             errno = errno_of_failure(t, reason);
-            (void)!send(co_fd_number(t->fd), t->out.ptr, t->out.len, MSG_DONTWAIT | MSG_NOSIGNAL); // an alert, if it fits
-            buf_clear(&t->out);
+            send_out_now(t);
             return -1;
         }
         if (reason == SSL_ERROR_WANT_READ && wait_for_input(t, deadline) < 0)
@@ -188,6 +190,16 @@ bool tls_has_input(struct tls *t)
     return rc > 0 || SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ;
 }
 
+void tls_send_now(struct tls *t, struct str text)
+{
+    size_t done;
+    if (t->has_failed || SSL_in_init(t->ssl) || text.len == 0)
+        return;
+    ERR_clear_error();
+    if (SSL_write_ex(t->ssl, text.ptr, text.len, &done) == 1)
+        send_out_now(t);
+}
+
 void tls_free(struct tls *t)
 {
     if (t == NULL)
@@ -197,7 +209,7 @@ void tls_free(struct tls *t)
         SSL_set_quiet_shutdown(t->ssl, 1);
     } else {
         SSL_shutdown(t->ssl);
-        (void)!send(co_fd_number(t->fd), t->out.ptr, t->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        send_out_now(t);
     }
     SSL_free(t->ssl);
     ERR_clear_error();
@@ -291,8 +303,7 @@ static int run_handshake(struct stream *s, struct tls *t, struct err *err) CO
         if (reason != SSL_ERROR_NONE && reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE) {
             int error = errno_of_failure(t, reason);
             t->has_failed = true;
-            (void)!send(stream_fd(s), t->out.ptr, t->out.len, MSG_DONTWAIT | MSG_NOSIGNAL); // the alert that says why
-            buf_clear(&t->out);
+            send_out_now(t); // the alert that says why
             return handshake_failed(s, t, error, err);
         }
         if (send_out(t, deadline) < 0)
