@@ -8,8 +8,9 @@ set -euo pipefail
 
 build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev libidn2-dev libseccomp-dev liblmdb-dev
     libpcre2-dev libssl-dev libsasl2-dev check libclang-rt-dev clang-format
+    libcurl4-openssl-dev
     libcdb-dev libsqlite3-dev libpq-dev libmariadb-dev libldap-dev libhiredis-dev)
-test_packages=(python3 python3-pytest swaks lmdb-utils strace
+test_packages=(python3 python3-pytest swaks lmdb-utils strace unbound nsd ldnsutils
     libsasl2-modules libsasl2-modules-db sasl2-bin dovecot-core msmtp
     sqlite3 postgresql mariadb-server slapd ldap-utils memcached redis-server)
 

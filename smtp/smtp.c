@@ -60,7 +60,6 @@ static void smtp_deinit(struct service_context *ctx)
     smtp_sasl_close(client);
     match_list_close(client->cache_destinations);
     mem_free(client->own);
-    arena_release(&client->arena);
     mem_free(client);
 }
 

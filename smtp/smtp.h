@@ -32,7 +32,6 @@ struct smtp_client {
     struct smtp_sasl *sasl; // NULL when authentication is off
     struct smtp_connection_cache *cache;
     struct smtp_tls tls;
-    struct arena arena; // as long as the process
 };
 
 // ---- smtp_nexthop.c: the text of a next hop. Pure.
@@ -152,8 +151,9 @@ void smtp_session_drop(struct smtp_session *s);    // QUIT without waiting unles
 
 // ---- smtp_tls.c
 int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err);
-// A TLS session to resume: with the same server, under the same policy. `sessions` may be NULL.
-bool smtp_tls_sessions_find(struct smtp_tls_sessions *sessions, const char *relay, const char *key, struct buf *data_r);
+// A TLS session to resume: with the same server, under the same policy.
+bool smtp_tls_find_session(const struct smtp_session *s, struct buf *data_r) CO;
+void smtp_tls_refresh_chains(struct smtp_client *client) CO;
 
 // ---- smtp_connection_cache.c: idle sessions by destination, within this process.
 struct smtp_connection_cache *smtp_connection_cache_new(const struct smtp_client *client);

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: ISC
-// smtp_tls.c: the agent's TLS: tables, authorities, certificates, opened before the jail; and sessions for resumption.
-// Trust: files are the administrator's. Limits: SESSIONS_MAX sessions are kept, in this process only.
+// smtp_tls.c: the agent's TLS: tables and authorities, opened before the jail; certificates and sessions, held by tlsmgr.
+// Trust: files are the administrator's. Suspends: asking tlsmgr.
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
-#include "lib/base/map.h"
 #include "smtp/smtp.h"
 
-#define SESSIONS_MAX   500
 #define ANCHORS_MAX    (1024 * 1024)
+#define CHAINS_SECONDS 60 // between two questions whether our certificates have changed
 
 int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err)
 {
@@ -35,72 +34,58 @@ int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err)
     return result;
 }
 
-// ---- Sessions
+// ---- Sessions, which tlsmgr remembers
 
-struct kept_session {
-    struct buf data;
-    int64_t expires_ms;
-};
-struct smtp_tls_sessions {
-    struct map map; // "host[addr]:port\nkey" -> struct kept_session
-    int64_t seconds;
-};
-
-static void session_forget(struct kept_session *k)
+static struct str session_key(const struct smtp_session *s, struct buf *key)
 {
-    if (k == NULL)
-        return;
-    buf_wipe(&k->data);
-    mem_free(k);
+    buf_addf(key, "%s\n%s", s->relay, s->key);
+    return buf_str(key);
 }
 
-static void sessions_clear(struct smtp_tls_sessions *sessions)
+bool smtp_tls_find_session(const struct smtp_session *s, struct buf *data_r)
 {
-    struct map_iter it = MAP_ITER_INIT;
-    struct map_entry *entry;
+    struct buf key = BUF_INIT;
+    bool is_found = s->client->tls.keeps_sessions &&
+                    tls_service_session_get(s->client->tls.service, session_key(s, &key), data_r) == 1;
 
-    while ((entry = map_next(&sessions->map, &it)) != NULL)
-        session_forget(entry->value);
-    map_release(&sessions->map);
-}
-
-bool smtp_tls_sessions_find(struct smtp_tls_sessions *sessions, const char *relay, const char *key, struct buf *data_r)
-{
-    struct buf name = BUF_INIT;
-
-    if (sessions == NULL)
-        return false;
-    buf_addf(&name, "%s\n%s", relay, key);
-    const struct kept_session *k = map_get(&sessions->map, buf_str(&name));
-    bool is_good = k != NULL && k->expires_ms > clock_ms();
-    if (is_good)
-        buf_add_str(data_r, buf_str(&k->data));
-    else
-        session_forget(map_remove(&sessions->map, buf_str(&name)));
-    buf_release(&name);
-    return is_good;
+    buf_release(&key);
+    return is_found;
 }
 
 void smtp_tls_keep_session(struct smtp_session *s)
 {
-    struct smtp_tls_sessions *sessions = s->client->tls.sessions;
-    const struct tls_info *info = stream_tls_info(s->stream);
-    struct buf name = BUF_INIT;
+    struct buf key = BUF_INIT, data = BUF_INIT;
 
-    if (sessions == NULL || info == NULL || s->is_tls_kept)
+    if (!s->client->tls.keeps_sessions || s->is_tls_kept || stream_tls_info(s->stream) == NULL)
         return;
-    struct kept_session *k = MEM_NEW(struct kept_session);
-    if (stream_tls_session(s->stream, &k->data) != 1) {
-        session_forget(k);
+    s->is_tls_kept = stream_tls_session(s->stream, &data) == 1;
+    if (s->is_tls_kept)
+        tls_service_session_put(s->client->tls.service, session_key(s, &key), buf_str(&data));
+    buf_wipe(&data);
+    buf_release(&key);
+}
+
+// ---- Our own certificates, if any: tlsmgr reads the files, and knows when they have changed
+
+void smtp_tls_refresh_chains(struct smtp_client *client)
+{
+    const struct smtp_profile *p = &client->profile;
+    const struct tls_chain_files files = {p->tls_chain_files, p->tls_cert_file,  p->tls_key_file,  p->tls_dcert_file,
+                                          p->tls_dkey_file,   p->tls_eccert_file, p->tls_eckey_file};
+    struct smtp_tls *tls = &client->tls;
+    struct tls_chain *chains[TLS_CHAINS_MAX];
+    struct err err = ERR_INIT;
+    size_t count = 0;
+
+    if ((files.chain_files.len == 0 && files.cert.len == 0 && files.dcert.len == 0 && files.eccert.len == 0) ||
+        clock_ms() < tls->next_refresh_ms)
         return;
-    }
-    s->is_tls_kept = true;
-    k->expires_ms = clock_deadline(sessions->seconds);
-    if (sessions->map.count >= SESSIONS_MAX)
-        sessions_clear(sessions); // rare: full handshakes cost time, nothing else
-    buf_addf(&name, "%s\n%s", s->relay, s->key);
-    session_forget(map_set(&sessions->map, buf_str(&name), k));
-    buf_release(&name);
+    tls->next_refresh_ms = clock_deadline(CHAINS_SECONDS);
+    int changed = tls_service_chains(tls->service, &files, &tls->generation, chains, &count, &err);
+    if (changed < 0 || (changed > 0 && tls_client_context_set_chains(tls->context, chains, count, &err) < 0))
+        log_warn("cannot use our client certificate: %s", err.text);
+    for (size_t i = 0; changed > 0 && i < count; i++)
+        tls_chain_free(chains[i]);
 }
 
 // ---- Opening
@@ -122,20 +107,16 @@ static void open_context(struct smtp_client *client)
     const struct smtp_profile *p = &client->profile;
     const struct settings *s = client->settings;
     bool names_no_authority = p->tls_CAfile.len == 0 && p->tls_CApath.len == 0;
-    const struct tls_options options = {
-        .ca_file = p->tls_CAfile,
-        .ca_path = p->tls_CApath,
-        .append_default_ca = s->tls_append_default_CA || (client->tls.sts != NULL && names_no_authority),
-        .groups = arena_strf(&client->arena, STR_FMT " " STR_FMT, STR_ARG(s->tls_eecdh_auto_curves), STR_ARG(s->tls_ffdhe_auto_groups)),
-        .ssl_options = s->tls_ssl_options,
-        .disable_workarounds = s->tls_disable_workarounds,
-        .config_file = s->tls_config_file,
-        .config_name = s->tls_config_name,
-        .fingerprint_digest = p->tls_fingerprint_digest,
-        .verify_depth = (int)p->tls_scert_verifydepth,
-    };
+    struct tls_options options;
     struct err err = ERR_INIT;
 
+    tls_options_from_settings(s, &client->tls.groups, &options);
+    options.ca_file = p->tls_CAfile;
+    options.ca_path = p->tls_CApath;
+    options.append_default_ca = s->tls_append_default_CA || (client->tls.sts != NULL && names_no_authority);
+    options.fingerprint_digest = p->tls_fingerprint_digest;
+    options.verify_depth = (int)p->tls_scert_verifydepth;
+    options.keeper = tls_service_keeper(client->tls.service);
     client->tls.context = tls_client_context_open(&options, &err);
     if (client->tls.context == NULL) // who may go without TLS goes on; others are told that it is unavailable
         log_warn("TLS cannot be used: %s", err.text);
@@ -161,11 +142,9 @@ int smtp_tls_open(struct smtp_client *client, struct err *err)
         tls->sts = mta_sts_client_new(client->settings->smtp_mta_sts_timeout);
     if (tls->level == TLS_LEVEL_NONE && table_list_is_empty(tls->policy_maps) && table_list_is_empty(tls->per_site))
         return 0;
+    tls->service = tls_service_new(client->settings, p->is_lmtp ? "lmtp" : "smtp");
+    tls->keeps_sessions = p->tls_session_cache_database.len > 0 && p->tls_session_cache_timeout > 0;
     open_context(client);
-    if (p->tls_session_cache_database.len > 0 && p->tls_session_cache_timeout > 0) {
-        tls->sessions = MEM_NEW(struct smtp_tls_sessions);
-        tls->sessions->seconds = p->tls_session_cache_timeout;
-    }
     return 0;
 }
 
@@ -173,11 +152,9 @@ void smtp_tls_close(struct smtp_client *client)
 {
     struct smtp_tls *tls = &client->tls;
 
-    if (tls->sessions != NULL) {
-        sessions_clear(tls->sessions);
-        mem_free(tls->sessions);
-    }
     tls_client_context_close(tls->context);
+    tls_service_free(tls->service);
+    buf_release(&tls->groups);
     mta_sts_client_free(tls->sts);
     table_list_close(tls->policy_maps);
     table_list_close(tls->per_site);

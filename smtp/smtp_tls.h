@@ -3,7 +3,7 @@
 #ifndef DROMOS_SMTP_SMTP_TLS_H
 #define DROMOS_SMTP_SMTP_TLS_H
 
-#include "lib/net/tls.h"
+#include "lib/ipc/tls_service.h"
 #include "lib/table/table.h"
 #include "lib/tlspolicy/mta_sts.h"
 #include "lib/tlspolicy/tls_dane.h"
@@ -27,7 +27,11 @@ struct smtp_tls {
     struct table_list *policy_maps, *per_site, *log_level_maps;
     struct buf trust_anchors;       // smtp_tls_trust_anchor_file
     struct tls_client_context *context; // NULL: no level can ask for TLS, or it could not be made
-    struct smtp_tls_sessions *sessions; // NULL: not kept
+    struct buf groups;              // text that the context borrows
+    struct tls_service *service;    // NULL without the context
+    bool keeps_sessions;            // smtp_tls_session_cache_database
+    uint64_t generation;            // of our certificates
+    int64_t next_refresh_ms;
     struct mta_sts_client *sts;     // NULL: smtp_mta_sts = no
 };
 int smtp_tls_open(struct smtp_client *client, struct err *err);
@@ -64,7 +68,7 @@ bool smtp_tls_may_reuse(const struct smtp_delivery *sd, const struct smtp_sessio
 
 // smtp_tls_start.c: the handshake, its log lines, and whether the need is met. NULL: all is well.
 struct smtp_failure *smtp_tls_start(struct smtp_delivery *sd, struct smtp_session *s) CO;
-void smtp_tls_keep_session(struct smtp_session *s); // for resumption, when the server has had time to send tickets
+void smtp_tls_keep_session(struct smtp_session *s) CO; // for resumption, when the server has had time to send tickets
 
 // "may", "may:none", "!secure:nocertmatch" …: the tls= field. Pure; in the arena.
 struct str smtp_tls_status(enum tls_level configured, const char *final, bool is_violated, struct arena *arena);

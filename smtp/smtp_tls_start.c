@@ -2,7 +2,6 @@
 // smtp_tls_start.c: a handshake with a server, what is logged about it, and whether it is as safe as it must be.
 // Trust: the server is hostile. Suspends: the handshake, within smtp_starttls_timeout.
 #include "lib/base/log.h"
-#include "lib/tlspolicy/tls_ciphers.h"
 #include "smtp/smtp.h"
 
 #define NAMES_MAX 210 // as many as a policy may hold, and those that are added
@@ -112,17 +111,16 @@ static int read_anchors(const struct smtp_delivery *sd, const struct smtp_tls_ne
     return -1;
 }
 
-static int prepare(struct start_parts *parts, struct smtp_delivery *sd, const struct smtp_session *s, struct err *err)
+static int prepare(struct start_parts *parts, struct smtp_delivery *sd, const struct smtp_session *s, struct err *err) CO
 {
     const struct smtp_tls_need *need = sd->tls_need;
     const struct tls_policy *policy = &need->rule->policy;
-    struct str exclude = policy->exclude;
+    struct str anonymous = need->level > TLS_LEVEL_ENCRYPT ? STR("aNULL") : STR(""); // somebody must be there to be recognised
+    const struct tls_ciphers ciphers = {policy->ciphers, {policy->exclude, anonymous}};
     struct tls_client_start *start = &parts->start;
 
-    if (need->level > TLS_LEVEL_ENCRYPT) // somebody must be there to be recognised
-        exclude = arena_strf(sd->arena, STR_FMT " aNULL", STR_ARG(exclude));
-    if (tls_ciphers_add(&parts->ciphers, sd->client->settings, policy->ciphers, exclude, err) < 0)
-        return -1;
+    if (tls_cipher_list(sd->client->settings, &ciphers, &parts->ciphers) < 0)
+        return err_set(err, ERR_PERMANENT, "invalid TLS cipher grade: \"" STR_FMT "\"", STR_ARG(policy->ciphers));
     if (!tls_protocols_are_valid(policy->protocols))
         return err_set(err, ERR_PERMANENT, "invalid TLS protocol list \"" STR_FMT "\"", STR_ARG(policy->protocols));
     if (read_anchors(sd, need, &parts->anchors) < 0)
@@ -133,7 +131,7 @@ static int prepare(struct start_parts *parts, struct smtp_delivery *sd, const st
     start->protocols = policy->protocols;
     start->trust_anchors = buf_str(&parts->anchors);
     start->log_level = sd->tls_log_level;
-    if (smtp_tls_sessions_find(sd->client->tls.sessions, s->relay, s->key, &parts->session))
+    if (smtp_tls_find_session(s, &parts->session))
         start->session = buf_str(&parts->session);
     return 0;
 }
@@ -251,6 +249,7 @@ struct smtp_failure *smtp_tls_start(struct smtp_delivery *sd, struct smtp_sessio
         release(parts);
         return f;
     }
+    smtp_tls_refresh_chains(sd->client);
     stream_set_deadline(s->stream, clock_deadline(sd->client->profile.starttls_timeout));
     int rc = stream_start_tls_client(s->stream, sd->client->tls.context, &parts->start, &err);
     if (sd->tls_log_level >= 2)

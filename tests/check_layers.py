@@ -34,6 +34,7 @@ HOMES = {
     r"libpq-fe\.h|mysql\.h|sqlite3\.h|ldap\.h|hiredis/|cdb\.h": ["lib/table"],
     r"openssl/(?!evp\.h|crypto\.h|opensslv\.h)": ["lib/net"],
     r"seccomp\.h": ["lib/sys"],
+    r"curl/": ["services/mtasts"],
     r"sasl/": ["lib/sasl", "lib/table"],
     r"linux/|sys/(epoll|eventfd|signalfd|timerfd|inotify|prctl|capability)\.h": ["lib/sys", "lib/co"],
 }

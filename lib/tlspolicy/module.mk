@@ -1,4 +1,3 @@
-LIB_SRCS += lib/tlspolicy/tls_policy.c lib/tlspolicy/tls_dane.c lib/tlspolicy/tls_ciphers.c lib/tlspolicy/mta_sts.c \
-        lib/tlspolicy/mta_sts_client.c
+LIB_SRCS += lib/tlspolicy/tls_policy.c lib/tlspolicy/tls_dane.c lib/tlspolicy/mta_sts.c lib/tlspolicy/mta_sts_client.c
 UNIT_TESTS += lib/tlspolicy/tls_policy_test.c
 FUZZERS += tests/fuzz/tls_policy_fuzz.c
