@@ -5,6 +5,7 @@ Everything here uses the Python standard library only, listens on loopback only,
 started by process id.
 """
 from .accounts import Accounts, ensure_accounts
+from .certificates import Authority, Leaf
 from .client import Dialogue, make_message, smtp_send
 from .databases import find_program
 from .dns import DnsServer
@@ -14,7 +15,7 @@ from .sink import Close, Hang, Received, Sink
 from .waiting import WaitTimeout, free_port, is_listening, wait_until
 
 __all__ = [
-    "Accounts", "Close", "Dialogue", "DnsServer", "Flavour", "Hang", "Instance", "Received", "Sink", "WaitTimeout",
+    "Accounts", "Authority", "Close", "Dialogue", "DnsServer", "Flavour", "Hang", "Instance", "Leaf", "Received", "Sink", "WaitTimeout",
     "dromos_flavour", "ensure_accounts", "find_program", "free_port", "is_listening", "make_message", "postfix_flavour",
     "selected_flavour", "smtp_send", "virtual_parameters",
     "wait_until",

@@ -4,6 +4,8 @@
     dns = DnsServer({("example.org", "MX"): [(10, "mx.example.org")], ("mx.example.org", "A"): ["127.0.0.1"]})
     dns.records[("dead.example", "MX")] = "SERVFAIL"     # or "TIMEOUT", "REFUSED", "NXDOMAIN"
 
+    dns.secure.update({"example.org", "mx.example.org"}) # answers about these names carry the AD bit; "*" is every name
+
 A name without any record gives NXDOMAIN; a name with records of other types gives an empty answer.
 """
 import socket
@@ -42,6 +44,7 @@ def _encode_data(kind, value):
 class DnsServer:
     def __init__(self, records=None):
         self.records = dict(records or {})
+        self.secure = set()
         self.queries = []
         self.default = "NXDOMAIN"  # for names without records; may be "TIMEOUT" or "SERVFAIL" to play dead
         self._closing = threading.Event()
@@ -112,7 +115,9 @@ class DnsServer:
         for owner, answer_kind, value in answers:
             data = _encode_data(answer_kind, value)
             body += _encode_name(owner) + struct.pack("!HHIH", TYPES[answer_kind], 1, 60, len(data)) + data
-        header = struct.pack("!HHHHHH", ident, 0x8180 | (flags & 0x0100) | rcode, 1, len(answers), 0, 0)
+        is_secure = "*" in self.secure or {name, *(owner for owner, _, _ in answers)} <= self.secure
+        authentic = 0x0020 if is_secure and flags & 0x0020 else 0
+        header = struct.pack("!HHHHHH", ident, 0x8180 | (flags & 0x0100) | authentic | rcode, 1, len(answers), 0, 0)
         packet = header + question + body
         if len(packet) > limit:
             packet = struct.pack("!HHHHHH", ident, 0x8380 | rcode, 1, 0, 0, 0) + question

@@ -6,12 +6,15 @@
     sink.on("data", Hang())                    # says nothing until the sink closes
     sink.on("eod", lambda session: "250 2.0.0 kept")
 
-Stages: connect ehlo helo lhlo mail rcpt data eod bdat rset quit noop other. An answer is a reply text (lines joined by
+With `tls` (an ssl.SSLContext) it offers STARTTLS; with `wrapper` it speaks TLS from the start.
+
+Stages: connect ehlo helo lhlo starttls mail rcpt data eod bdat rset quit noop other. An answer is a reply text (lines joined by
 newline), Hang, Close, or a function of the session that returns one of these or None for the usual reply. For LMTP
 "eod" is asked once for each accepted recipient, which session.recipient names.
 """
 import os
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,7 +22,7 @@ from dataclasses import dataclass, field
 from .waiting import wait_until
 
 DEFAULT_KEYWORDS = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "SIZE 52428800", "CHUNKING")
-STAGES = ("connect", "ehlo", "helo", "lhlo", "mail", "rcpt", "data", "eod", "bdat", "rset", "quit", "noop", "other")
+STAGES = ("connect", "ehlo", "helo", "lhlo", "starttls", "mail", "rcpt", "data", "eod", "bdat", "rset", "quit", "noop", "other")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Received:
     data: bytes                      # after removal of dot-stuffing, CRLF ends kept
     helo: str = ""
     session: int = 0
+    tls: str = ""                    # "TLSv1.3" …
+    tls_resumed: bool = False
+    tls_peer: dict = None            # the client's certificate, as ssl.getpeercert has it
     time: float = field(default_factory=time.monotonic)
 
     @property
@@ -151,7 +157,26 @@ class Session:
             self.out += f"{code}{separator}{text}\r\n".encode("utf-8", "surrogateescape")
         return int(code)
 
+    def _start_tls(self):
+        self._flush()
+        self.buffer = b""
+        self.socket = self.sink.tls.wrap_socket(self.socket, server_side=True)
+        self.sink._sockets.add(self.socket)
+
+    def _tls_facts(self):
+        if not isinstance(self.socket, ssl.SSLSocket):
+            return {}
+        return {"tls": self.socket.version(), "tls_resumed": self.socket.session_reused, "tls_peer": self.socket.getpeercert() or None}
+
+    def _do_starttls(self):
+        if self.sink.tls is None or isinstance(self.socket, ssl.SSLSocket):
+            self.answer("starttls", "502 5.5.1 not now")
+        elif self.answer("starttls", "220 2.0.0 ready") == 220:
+            self._start_tls()
+
     def run(self):
+        if self.sink.wrapper:
+            self._start_tls()
         self.answer("connect", "220 sink.example ESMTP")
         while True:
             line = self._line()
@@ -170,11 +195,16 @@ class Session:
         self.answer(stage, "\n".join(lines))
 
     def _do_ehlo(self):
-        self._hello("ehlo", ["250 sink.example", *self.sink.keywords])
+        self._hello("ehlo", ["250 sink.example", *self.sink.keywords, *self._tls_keywords()])
+
+    def _tls_keywords(self):
+        if isinstance(self.socket, ssl.SSLSocket):
+            return self.sink.tls_keywords
+        return ["STARTTLS"] if self.sink.tls is not None else []
 
     def _do_lhlo(self):
         self.is_lmtp = True
-        self._hello("lhlo", ["250 sink.example", *self.sink.keywords])
+        self._hello("lhlo", ["250 sink.example", *self.sink.keywords, *self._tls_keywords()])
 
     def _do_helo(self):
         self._hello("helo", ["250 sink.example"])
@@ -219,7 +249,7 @@ class Session:
             kept = []
         if kept:
             self.sink._keep(Received(self.sender, self.mail_options, [k[0] for k in kept], [k[1] for k in kept], data,
-                                     self.helo, self.number))
+                                     self.helo, self.number, **self._tls_facts()))
         self._clear()
 
     def _do_rset(self):
@@ -247,8 +277,12 @@ def _path(argument, prefix):
 class Sink:
     """The server: one thread a connection. `path` makes it a UNIX socket."""
 
-    def __init__(self, host="127.0.0.1", port=0, keywords=DEFAULT_KEYWORDS, path=None, keep=True):
+    def __init__(self, host="127.0.0.1", port=0, keywords=DEFAULT_KEYWORDS, path=None, keep=True, tls=None,
+                 wrapper=False, tls_keywords=()):
         self.keywords = list(keywords)
+        self.tls = tls
+        self.wrapper = wrapper
+        self.tls_keywords = list(tls_keywords)  # offered once TLS is on
         self.messages = []
         self.count = 0
         self.keep = keep
@@ -336,14 +370,16 @@ class Sink:
         if connection.family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(600)
+        session = Session(self, connection, number)
         try:
-            Session(self, connection, number).run()
+            session.run()
         except (_Ended, OSError, ValueError):
             pass
         finally:
             with self._lock:
                 self.open_connections -= 1
-                self._sockets.discard(connection)
+                self._sockets -= {connection, session.socket}
+            session.socket.close()
             connection.close()
 
     def wait(self, count=1, timeout=20.0, instance=None):

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: ISC
+"""TLS to other servers: levels, policy tables, certificates, refusals, wrapper mode, kept connections."""
+import re
+import ssl
+
+import pytest
+
+from harness import Authority, Close, DnsServer, Hang, smtp_send
+
+HOST = "mx.far.example"
+pytestmark = pytest.mark.dromos  # it asks the name server of the test
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def good(authority):
+    return authority.issue(HOST)
+
+
+@pytest.fixture(scope="module")
+def peers(authority, good, tmp_path_factory):
+    """Certificates by kind."""
+    stranger = Authority(tmp_path_factory.mktemp("stranger"), "Stranger")
+    return {"good": good, "stranger": stranger.issue(HOST), "other": authority.issue("other.example"),
+            "wild": authority.issue("*.far.example"), "expired": authority.issue(HOST, days=-1)}
+
+
+@pytest.fixture
+def client(instance, authority):
+    """client(destinations, **main): an instance with a next hop for each name of destinations, {name: (sink, policy)}: mail
+    for u@NAME.test goes to the sink under the policy. All are called mx.far.example."""
+    servers = []
+
+    def make(destinations, **main):
+        dns = DnsServer({(HOST, "A"): ["127.0.0.1"]})
+        servers.append(dns)
+        system = instance(start=False)
+        routes = "".join(f"{name}.test smtp:[{HOST}]:{sink.port}\n" for name, (sink, _) in destinations.items())
+        policies = "".join(f"[{HOST}]:{sink.port} {policy}\n" for sink, policy in destinations.values() if policy)
+        # The agents may read what lies in the configuration directory.
+        ca = system.file("ca.pem", authority.cert.read_text())
+        system.main.update({
+            "transport_maps": f"texthash:{system.file('routes', routes)}",
+            "smtp_tls_policy_maps": f"texthash:{system.file('policies', policies)}",
+            "smtp_tls_CAfile": ca, "smtp_tls_loglevel": "1", "minimal_backoff_time": "300s", **main})
+        system.environment["DROMOS_DNS_SERVERS"] = dns.address
+        system.write()
+        return system.start()
+
+    yield make
+    for one in servers:
+        one.close()
+
+
+def deliver(system, names):
+    """Sends a message for each name and returns its status lines."""
+    with system.dialogue(ehlo="client.example") as talk:
+        for name in names:
+            talk.envelope("joe@client.example", f"u@{name}.test")
+            talk.expect("Subject: x\r\n\r\n.", 250)
+    return {name: system.log.wait_for(rf"to=<u@{name}\.test>,.*", 30).group(0) for name in names}
+
+
+# (policy, kind of certificate, what the status line must hold)
+SENT = "status=sent"
+LEVELS = [
+    ("none", "good", rf"tls=none, .*{SENT}"),
+    ("may", "stranger", rf"tls=may, .*{SENT}"),
+    ("encrypt", "stranger", rf"tls=encrypt, .*{SENT}"),
+    ("verify", "good", rf"tls=verify, .*{SENT}"),
+    ("verify", "wild", rf"tls=verify, .*{SENT}"),
+    ("verify", "stranger", r"dsn=4\.7\.5, status=deferred \(Server certificate not trusted\)"),
+    ("verify", "expired", r"dsn=4\.7\.5, status=deferred \(Server certificate not trusted\)"),
+    ("verify", "other", r"tls=!verify:nocertmatch, dsn=4\.7\.5, status=deferred \(Server certificate not verified\)"),
+    ("verify match=other.example", "other", SENT),
+    ("secure", "good", SENT),
+    ("secure match=.far.example", "good", SENT),
+    ("secure match=elsewhere.example:.test", "good", r"status=deferred \(Server certificate not verified\)"),
+    ("secure match=nexthop servername=hostname", "good", SENT),
+    ("secure tafile={etc}/stranger.pem", "stranger", SENT),
+    ("secure tafile={etc}/stranger.pem", "good", r"status=deferred \(Server certificate not trusted\)"),
+    ("fingerprint match={cert}", "stranger", SENT),
+    ("fingerprint match=00:11|{key}", "stranger", SENT),
+    ("fingerprint match=00:11", "stranger", r"tls=!fingerprint:nocertmatch, .*status=deferred \(Server certificate not (trusted|verified)\)"),
+    ("encrypt protocols=TLSv1.2", "good", SENT),
+    ("encrypt ciphers=bogus", "good", r"dsn=4\.7\.5, status=deferred"),
+    ("encrypt protocols=bogus", "good", r"dsn=4\.7\.5, status=deferred"),
+]
+
+
+def test_levels_and_certificates(client, sink, peers):
+    destinations = {}
+    texts = {}
+    for number, (policy, kind, _) in enumerate(LEVELS):
+        leaf = peers[kind]
+        server = sink(tls=leaf.server_context())
+        texts[f"d{number}"] = (policy, leaf)
+        destinations[f"d{number}"] = (server, policy)
+    system = None
+
+    def fill(etc):
+        return {name: (destinations[name][0], policy.format(etc=etc, cert=leaf.fingerprint, key=leaf.key_fingerprint))
+                for name, (policy, leaf) in texts.items()}
+
+    # The policies name files below the instance's own directory.
+    system = client(destinations)
+    system.file("stranger.pem", peers["stranger"].authority.cert.read_text())
+    filled = fill(system.config_directory)
+    system.file("policies", "".join(f"[{HOST}]:{s.port} {policy}\n" for s, policy in filled.values()))
+    system.restart()
+    lines = deliver(system, list(destinations))
+    wrong = [f"{policy} with {kind}: {lines[f'd{number}']}" for number, (policy, kind, expected) in enumerate(LEVELS)
+             if not re.search(expected, lines[f"d{number}"])]
+    assert not wrong, "\n".join(wrong) + "\n" + system.log.text()[-6000:]
+    for number, (policy, _, expected) in enumerate(LEVELS):
+        if SENT in expected:
+            (message,) = destinations[f"d{number}"][0].wait(1)
+            assert bool(message.tls) == (policy != "none"), policy
+            if "protocols=TLSv1.2" in policy:
+                assert message.tls == "TLSv1.2"
+    port = destinations["d3"][0].port
+    assert system.log.find(rf"Verified TLS connection established to {HOST}\[127\.0\.0\.1\]:{port}: TLSv1\.3 with cipher \S+ \(\d+/\d+ bits\)")
+    port = destinations["d1"][0].port
+    assert system.log.find(rf"Untrusted TLS connection established to {HOST}\[127\.0\.0\.1\]:{port}: ")
+    assert system.log.find(r"certificate verification failed for mx\.far\.example\[127\.0\.0\.1\]:\d+: ")
+
+
+BAD_POLICIES = ["bogus", "may match=a.example", "encrypt tafile=/x", "fingerprint", "verify match=", "secure tafile=/nonexistent",
+                "dane match=nexthop", "dane-only", "may foo=bar", "may ciphers=high ciphers=low", "secure ciphers",
+                "encrypt connection_reuse=maybe"]
+
+
+def test_bad_policies_defer(client, sink, good):
+    destinations = {f"b{number}": (sink(tls=None), policy) for number, policy in enumerate(BAD_POLICIES)}
+    system = client(destinations)
+    lines = deliver(system, list(destinations))
+    for name, (server, policy) in destinations.items():
+        if policy == "secure tafile=/nonexistent" and "dsn=4.7.4" in lines[name]:
+            continue  # the file is opened when TLS starts
+        assert re.search(r"dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)", lines[name]), (policy, lines[name])
+        assert not server.messages
+
+
+def garble(session):
+    """Answers a handshake with what is none."""
+    session.socket.sendall(b"220 go ahead\r\n")
+    session.socket.recv(4096)
+    return Close(b"this is no handshake\r\n")
+
+
+def test_starttls_absent_refused_broken(client, sink, good):
+    plain, refuses, breaks, closes, hangs = (sink(tls=good.server_context() if tls else None) for tls in (0, 1, 1, 1, 1))
+    refuses.on("starttls", "454 4.7.0 not today")
+    breaks.on("starttls", garble)
+    closes.on("starttls", Close(b"220 2.0.0 go\r\n"))
+    hangs.on("starttls", Hang())
+    kinds = {"plain": plain, "refuses": refuses, "breaks": breaks, "closes": closes, "hangs": hangs}
+    strict = {f"e{name}": (server, None) for name, server in kinds.items()}
+    system = client(strict, smtp_tls_security_level="encrypt", smtp_starttls_timeout="2s")
+    lines = deliver(system, list(strict))
+    place = rf"{re.escape(HOST)}\[127\.0\.0\.1\]"
+    expected = {
+        "eplain": rf"tls=!encrypt:nostarttls, dsn=4\.7\.4, status=deferred \(TLS is required, but was not offered by host {place}\)",
+        "erefuses": rf"dsn=4\.7\.0, status=deferred \(TLS is required, but host {place} refused to start TLS: 454 4\.7\.0 not today\)",
+        "ebreaks": r"tls=!encrypt:noencryption, dsn=4\.7\.5, status=deferred \(Cannot start TLS: handshake failure\)",
+        "ecloses": r"dsn=4\.7\.5, status=deferred \(Cannot start TLS: handshake failure\)",
+        "ehangs": rf"dsn=4\.4\.2, status=deferred \(conversation with {place} timed out while receiving the STARTTLS response\)",
+    }
+    for name, pattern in expected.items():
+        assert re.search(pattern, lines[name]), lines[name]
+    assert not any(server.messages for server in kinds.values())
+    assert system.log.find(rf"SSL_connect error to {place}:\d+: ")
+
+
+def test_may_goes_on_in_the_clear(client, sink, good):
+    """Not offered and refused: at once. A broken handshake: once the message has waited."""
+    plain, refuses, breaks = (sink(tls=good.server_context() if tls else None) for tls in (0, 1, 1))
+    refuses.on("starttls", "454 4.7.0 not today")
+    breaks.on("starttls", garble)
+    system = client({"plain": (plain, "may"), "refuses": (refuses, "may"), "breaks": (breaks, "may")},
+                    minimal_backoff_time="2s", maximal_backoff_time="3s", queue_run_delay="1s")
+    lines = deliver(system, ["plain", "refuses", "breaks"])
+    assert re.search(r"tls=may:none, dsn=2\.0\.0, status=sent", lines["plain"])
+    assert re.search(r"tls=may:noencryption, dsn=2\.0\.0, status=sent", lines["refuses"])
+    assert re.search(r"dsn=4\.7\.5, status=deferred \(Cannot start TLS: handshake failure\)", lines["breaks"])
+    breaks.wait(1, timeout=30)
+    system.log.wait_for(r"to=<u@breaks\.test>.* tls=may:noencryption, .*status=sent", 30)
+
+
+def test_ehlo_after_tls_counts_and_cleartext_is_forgotten(client, sink, good):
+    """What was offered in the clear, or sent along with the answer to STARTTLS, means nothing under TLS."""
+    server = sink(tls=good.server_context(), keywords=["PIPELINING", "SIZE 10"])
+    server.on("ehlo", lambda session: None if not isinstance(session.socket, ssl.SSLSocket)
+              else "250-sink.example\n250-DSN\n250 SIZE 1000000")
+    injected = sink(tls=good.server_context())
+    injected.on("starttls", b"220 2.0.0 ready\r\n550 5.7.1 injected\r\n250 injected\r\n")
+    system = client({"ehlo": (server, "encrypt"), "injected": (injected, "encrypt")})
+    lines = deliver(system, ["ehlo", "injected"])
+    assert "status=sent" in lines["ehlo"], lines
+    (message,) = server.wait(1)
+    assert any(option.startswith("SIZE=") for option in message.mail_options)
+    assert "status=sent" in lines["injected"] or "Cannot start TLS" in lines["injected"], lines
+    assert "injected" not in lines["injected"].replace("u@injected.test", "")
+
+
+def test_wrapper_mode(client, sink, good):
+    server, plain = sink(tls=good.server_context(), wrapper=True), sink()
+    system = client({"w": (server, None), "p": (plain, None)}, smtp_tls_security_level="secure", smtp_tls_wrappermode="yes",
+                    smtp_starttls_timeout="3s")
+    lines = deliver(system, ["w", "p"])
+    assert "status=sent" in lines["w"]
+    (message,) = server.wait(1)
+    assert message.tls and "STARTTLS" not in server.commands
+    assert re.search(r"dsn=4\.\d\.\d, status=deferred", lines["p"])
+    assert not plain.messages
+
+
+def test_connections_are_shared_under_one_policy_only(client, sink, good):
+    server, single = sink(tls=good.server_context()), sink(tls=good.server_context())
+    system = client({"r": (server, "encrypt connection_reuse=yes"), "s": (single, "encrypt")})
+    for name in ("r", "s"):
+        with system.dialogue(ehlo="client.example") as talk:
+            for number in range(12):
+                talk.envelope("joe@client.example", f"u{number}@{name}.test")
+                talk.expect("Subject: x\r\n\r\n.", 250)
+    server.wait(12)
+    single.wait(12)
+    assert server.connections < 12 and all(message.tls for message in server.messages)
+    assert single.connections == 12
+    system.log.wait_for(r"to=<u\d+@r\.test>.*conn_use=2.*tls=encrypt")
+
+
+def test_tls_sessions_are_resumed(client, sink, good):
+    server = sink(tls=good.server_context())
+    system = client({"x": (server, "verify")}, smtp_tls_session_cache_database="btree:$data_directory/smtp_scache")
+    for number in range(3):
+        deliver(system, ["x"])
+        server.wait(number + 1)
+        system.wait_queue_empty()
+    assert [message.tls_resumed for message in server.messages] == [False, True, True]
+    assert system.log.count(r"Verified TLS connection established to") == 3
+
+
+def test_client_certificate_is_shown(client, sink, authority, good):
+    server = sink(tls=good.server_context(asks=authority))
+    own = authority.issue("mx.test.example")
+    system = client({"c": (server, "encrypt")}, smtp_tls_cert_file=own.chain, smtp_tls_key_file=own.key)
+    lines = deliver(system, ["c"])
+    assert "status=sent" in lines["c"], system.log.text()[-4000:]
+    (message,) = server.wait(1)
+    assert message.tls_peer and (("commonName", "mx.test.example"),) in message.tls_peer["subject"]
+
+
+@pytest.mark.parametrize("table, level, is_tls, is_sent", [
+    (f"{HOST} MUST_NOPEERMATCH", "may", True, True), (f"{HOST} NONE", "encrypt", False, True),
+    (f"{HOST} MUST", "may", True, False), (f"{HOST} MAY", "none", True, True)])
+def test_per_site_tables(client, sink, peers, table, level, is_tls, is_sent):
+    server = sink(tls=peers["stranger"].server_context())
+    system = client({"x": (server, None)}, smtp_tls_policy_maps="", smtp_tls_per_site="inline:{{%s=%s}}" % tuple(table.split()),
+                    smtp_tls_security_level=level)
+    line = deliver(system, ["x"])["x"]
+    assert ("status=sent" in line) == is_sent, line
+    if is_sent:
+        assert bool(server.wait(1)[0].tls) == is_tls
+
+
+def test_starttls_offers_are_noted(client, sink, good):
+    system = client({"x": (sink(tls=good.server_context()), "none")}, smtp_tls_note_starttls_offer="yes")
+    deliver(system, ["x"])
+    system.log.wait_for(rf"Host offered STARTTLS: \[{HOST}\]")
+
+
+def test_lmtp_has_its_own_parameters(instance, sink, good, authority):
+    server = sink(tls=good.server_context())
+    system = instance(start=False)
+    system.main.update({"transport_maps": f"inline:{{x.test=lmtp:inet:127.0.0.1:{server.port}}}", "lmtp_tls_security_level": "encrypt",
+                        "smtp_tls_security_level": "none"})
+    system.write()
+    system.start()
+    smtp_send(system, "joe@client.example", "u@x.test")
+    system.log.wait_for(r"lmtp\[\d+\]: .*to=<u@x\.test>.*tls=encrypt, .*status=sent", 20)
+    (message,) = server.wait(1)
+    assert message.tls
