@@ -6,28 +6,33 @@
 
 #define CLIENT_NAME_SECONDS 30
 
-static bool name_has_address(struct smtpd_session *s, struct str name, int64_t deadline)
-    CO
+// Does the name lead back to the address?
+static enum access_name_status confirm_name(struct smtpd_session *s, struct str name, int64_t deadline) CO
 {
     const struct dns_host_query query = {name, net_addr_family(&s->peer), true};
     struct dns_addresses addrs;
     enum dns_status status = dns_lookup_host(&query, &s->session_arena, deadline, &addrs);
     for (size_t i = 0; status == DNS_OK && i < addrs.count; i++)
         if (net_addr_is_same_host(&addrs.items[i], &s->peer))
-            return true;
+            return ACCESS_NAME_OK;
     log_warn("hostname " STR_FMT " does not resolve to address " STR_FMT "%s%s", STR_ARG(name), STR_ARG(s->client_address),
              status == DNS_OK ? "" : ": ", status == DNS_OK ? "" : dns_status_text(status));
-    return false;
+    return status == DNS_TRY_AGAIN ? ACCESS_NAME_TRY_AGAIN : ACCESS_NAME_FORGED;
 }
 
 static void look_up_name(struct smtpd_session *s) CO
 {
     struct str name;
     int64_t deadline = clock_deadline(CLIENT_NAME_SECONDS);
-    if (dns_lookup_ptr(&s->peer, &s->session_arena, deadline, &name) != DNS_OK || !address_domain_is_valid(name))
+    enum dns_status status = dns_lookup_ptr(&s->peer, &s->session_arena, deadline, &name);
+    if (status == DNS_TRY_AGAIN)
+        s->name_status = s->reverse_status = ACCESS_NAME_TRY_AGAIN;
+    if (status != DNS_OK || !address_domain_is_valid(name))
         return;
     s->client_reverse = name;
-    if (name_has_address(s, name, deadline))
+    s->reverse_status = ACCESS_NAME_OK;
+    s->name_status = confirm_name(s, name, deadline);
+    if (s->name_status == ACCESS_NAME_OK)
         s->client_name = name;
 }
 
@@ -71,6 +76,7 @@ void smtpd_client_describe(struct smtpd_session *s)
 void smtpd_client_identify(struct smtpd_session *s)
 {
     s->client_name = s->client_reverse = STR("unknown");
+    s->name_status = s->reverse_status = ACCESS_NAME_UNKNOWN;
     if (s->is_standalone) {
         s->client_name = s->client_reverse = STR("localhost");
         if (net_addr_parse(STR("127.0.0.1"), 0, &s->peer) < 0)

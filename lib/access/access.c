@@ -22,12 +22,12 @@ static int compile_classes(struct access *a, struct err *err)
     while (str_token(&rest, ACCESS_SEPARATORS, &name)) {
         struct buf value = BUF_INIT;
         const char *parameter = arena_cstr(&a->arena, name);
-        struct access_source source = {.list = LIST_RECIPIENT, .parameter = parameter, .may_open = true};
+        struct access_source source = {.list = LIST_RECIPIENT, .parameter = parameter, .may_open = true, .arena = &a->arena};
         int rc = conf_get_str(a->conf, parameter, "", &value, err);
         if (rc == 0 && str_trim(buf_str(&value)).len == 0)
             rc = err_set(err, ERR_PERMANENT, "restriction class `%s' needs a definition", parameter);
         if (rc == 0)
-            access_compile(a, &source, arena_str(&a->arena, buf_str(&value)), &a->arena, map_get(&a->classes, name));
+            access_compile(a, &source, arena_str(&a->arena, buf_str(&value)), map_get(&a->classes, name));
         buf_release(&value);
         if (rc < 0)
             return -1;
@@ -52,9 +52,36 @@ static void compile_lists(struct access *a)
         [LIST_ETRN] = {"smtpd_etrn_restrictions", set->smtpd_etrn_restrictions},
     };
     for (int i = 0; i < LIST_COUNT; i++) {
-        struct access_source source = {.list = (enum access_list_id)i, .parameter = lists[i].parameter, .may_open = true};
-        access_compile(a, &source, lists[i].text, &a->arena, &a->lists[i]);
+        struct access_source source = {.list = (enum access_list_id)i, .parameter = lists[i].parameter, .may_open = true, .arena = &a->arena};
+        access_compile(a, &source, lists[i].text, &a->lists[i]);
     }
+}
+
+static int open_tables(struct access *a, struct err *err)
+{
+    const struct settings *set = a->settings;
+    bool backup_parents = has_word(set->parent_domain_matches_subdomains, STR("permit_mx_backup_networks"));
+    a->relay_clientcerts = table_list_open(set->relay_clientcerts, 0);
+    a->rbl_reply_maps = table_list_open(set->rbl_reply_maps, 0);
+    a->permit_actions = match_list_open(set->smtpd_log_access_permit_actions, 0, err);
+    a->backup_networks = match_list_open(set->permit_mx_backup_networks, MATCH_NETWORKS | (backup_parents ? MATCH_PARENTS : 0), err);
+    return a->permit_actions == NULL || a->backup_networks == NULL ? -1 : 0;
+}
+
+static int check_actions(const struct settings *set, struct err *err)
+{
+    const struct {
+        const char *name;
+        struct str value;
+    } actions[] = {{"unknown_address_tempfail_action", set->unknown_address_tempfail_action},
+                   {"unknown_helo_hostname_tempfail_action", set->unknown_helo_hostname_tempfail_action},
+                   {"unverified_recipient_tempfail_action", set->unverified_recipient_tempfail_action},
+                   {"unverified_sender_tempfail_action", set->unverified_sender_tempfail_action}};
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        if (!str_is_nocase(actions[i].value, STR("defer_if_permit")) && !str_is_nocase(actions[i].value, STR("defer")))
+            return err_set(err, ERR_PERMANENT, "bad value of %s: \"" STR_FMT "\": use defer_if_permit or defer", actions[i].name,
+                           STR_ARG(actions[i].value));
+    return 0;
 }
 
 struct access *access_open(const struct conf *conf, const struct settings *settings, struct route *route, struct err *err)
@@ -70,7 +97,9 @@ struct access *access_open(const struct conf *conf, const struct settings *setti
     a->checks_unlisted = !has_word(settings->receive_override_options, STR("no_unknown_recipient_checks"));
     if (compile_classes(a, err) == 0) {
         compile_lists(a);
-        if (access_check_lists(a, err) == 0)
+        if (a->error.kind != ERR_NONE)
+            *err = a->error;
+        else if (open_tables(a, err) == 0 && check_actions(settings, err) == 0 && access_check_lists(a, err) == 0)
             return a;
     }
     access_close(a);
@@ -86,6 +115,10 @@ void access_close(struct access *a)
     while ((entry = map_next(&a->tables, &it)) != NULL)
         table_close(entry->value);
     map_release(&a->tables);
+    table_list_close(a->relay_clientcerts);
+    table_list_close(a->rbl_reply_maps);
+    match_list_close(a->permit_actions);
+    match_list_close(a->backup_networks);
     map_release(&a->classes);
     policy_pool_free(a->policies);
     table_list_close(a->login_maps);
@@ -106,6 +139,7 @@ void access_session_free(struct access_session *as)
 {
     if (as == NULL)
         return;
+    access_dns_forget(as);
     arena_release(&as->arena);
     mem_free(as);
 }

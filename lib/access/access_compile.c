@@ -49,14 +49,50 @@ static struct policy_server *find_policy_server(struct access *a, struct str arg
     return server;
 }
 
-static void take_argument(struct access *a, const struct access_source *source, struct str *rest, struct access_rule *r)
+// A mistake in main.cf forbids to start; one in a table is found when it is used.
+static void complain(struct access *a, const struct access_source *source, struct access_rule *r, const struct err *err)
 {
-    if (r->keyword->argument == ARGUMENT_NONE || !str_token_braced(rest, ACCESS_SEPARATORS, &r->argument))
-        return;
-    if (r->keyword->argument == ARGUMENT_TABLE)
+    r->is_malformed = true;
+    if (source->may_open && a->error.kind == ERR_NONE)
+        a->error = *err;
+    else
+        log_warn("%s: " STR_FMT ": %s", source->parameter, STR_ARG(r->word), err->text);
+}
+
+// "domain" or "domain=d.d.d.d".
+static int take_domain(struct access_rule *r, struct arena *arena, struct err *err)
+{
+    struct str rest = r->argument;
+    if (!str_cut(&rest, '=', &r->domain))
+        return 0;
+    r->filter = ARENA_NEW(arena, struct address_filter);
+    return address_filter_parse(rest, r->filter, err);
+}
+
+static void take_argument(struct access *a, const struct access_source *source, struct arena *arena, struct access_rule *r)
+{
+    struct err err = ERR_INIT;
+    int rc = 0;
+    switch (r->keyword->argument) {
+    case ARGUMENT_NONE:
+        break;
+    case ARGUMENT_TABLE:
         r->table = find_table(a, table_of(r->argument), source->may_open);
-    if (r->keyword->argument == ARGUMENT_SERVICE)
+        break;
+    case ARGUMENT_SERVICE:
         r->server = find_policy_server(a, r->argument);
+        break;
+    case ARGUMENT_DOMAIN:
+        rc = take_domain(r, arena, &err);
+        break;
+    case ARGUMENT_SECONDS:
+        rc = conf_parse_time(r->argument, 's', &r->number);
+        if (rc < 0)
+            err_set(&err, ERR_PERMANENT, "bad time \"" STR_FMT "\"", STR_ARG(r->argument));
+        break;
+    }
+    if (rc < 0)
+        complain(a, source, r, &err);
 }
 
 static bool ends_list(const struct access_rule *r)
@@ -73,6 +109,7 @@ static void warn_of_rest(const struct access_source *source, const struct access
 
 static void compile_word(struct access *a, const struct access_source *source, struct str *rest, struct access_rule *r)
 {
+    bool has_argument = false;
     r->class = map_get(&a->classes, r->word);
     r->keyword = r->class == NULL ? access_keyword_find(r->word) : NULL;
     if (r->class == NULL && r->keyword == NULL && str_find(r->word, ':') >= 0) {
@@ -80,11 +117,30 @@ static void compile_word(struct access *a, const struct access_source *source, s
         if (r->keyword != NULL) {
             r->argument = r->word;
             r->word = str_from(r->keyword->name);
-            r->table = find_table(a, table_of(r->argument), source->may_open);
+            has_argument = true;
         }
-    } else if (r->keyword != NULL) {
-        take_argument(a, source, rest, r);
+    } else if (r->keyword != NULL && r->keyword->argument != ARGUMENT_NONE) {
+        has_argument = str_token_braced(rest, ACCESS_SEPARATORS, &r->argument);
     }
+    if (has_argument)
+        take_argument(a, source, source->arena, r);
+}
+
+// Of "{ type:name, name = value, { name = value } }".
+struct str access_rule_option(const struct access_rule *r, struct str name)
+{
+    struct str rest = r->argument, item, key;
+    if (rest.len < 2 || rest.ptr[0] != '{')
+        return STR("");
+    rest = str_slice(rest, 1, rest.len - 1);
+    while (str_token_braced(&rest, ",\t\r\n", &item)) {
+        item = str_trim(item);
+        if (item.len > 2 && item.ptr[0] == '{')
+            item = str_trim(str_slice(item, 1, item.len - 1));
+        if (str_cut(&item, '=', &key) && str_is_nocase(str_trim(key), name))
+            return str_trim(item);
+    }
+    return STR("");
 }
 
 static size_t count_words(struct str text)
@@ -96,12 +152,12 @@ static size_t count_words(struct str text)
     return count;
 }
 
-void access_compile(struct access *a, const struct access_source *source, struct str text, struct arena *arena, struct access_list *list_r)
+void access_compile(struct access *a, const struct access_source *source, struct str text, struct access_list *list_r)
 {
     struct str word, rest = text;
     bool only_warns = false;
     *list_r = (struct access_list){.parameter = source->parameter};
-    list_r->rules = ARENA_ARRAY(arena, struct access_rule, count_words(text));
+    list_r->rules = ARENA_ARRAY(source->arena, struct access_rule, count_words(text));
     while (str_token_braced(&rest, ACCESS_SEPARATORS, &word)) {
         if (str_is_nocase(word, STR("warn_if_reject"))) {
             only_warns = true;
@@ -126,6 +182,8 @@ static bool stops_relaying(const struct access_list *list, unsigned depth)
         for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
             if (r->class == NULL && str_is_nocase(r->word, str_from(names[k])))
                 return true;
+        if (str_is_nocase(r->word, STR("permit")) && !r->only_warns)
+            return false; // what follows is never reached
         if (r->class != NULL && depth < ACCESS_DEPTH_MAX && stops_relaying(r->class, depth + 1))
             return true;
     }

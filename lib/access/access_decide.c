@@ -25,6 +25,8 @@ static void trace_step(struct access_walk *w, const struct access_rule *r, enum 
                                .table = w->table, .key = w->key, .result = result_name(word, v->code / 100 == 4)};
     if (word == ACCESS_DENY && v->outcome == ACCESS_HANGUP)
         step.result = "hangup";
+    if (w->is_skipped)
+        step.result = "skipped";
     if (word == ACCESS_DENY)
         step.text = arena_strf(w->arena, "%d %s %s", v->code, v->status, v->text);
     else if (v->effect_count > effects_before && v->effects[v->effect_count - 1].verb != NULL)
@@ -66,15 +68,32 @@ static enum access_word judge_rule(struct access_walk *w, const struct access_ru
         return judge_unknown(w, r);
     if (!has_argument(r)) {
         log_warn("restriction " STR_FMT " requires %s argument", STR_ARG(r->word), wanted[r->keyword->argument]);
-        return access_refuse_config(w);
+        return r->keyword->argument == ARGUMENT_DOMAIN ? ACCESS_NEXT : access_refuse_config(w);
     }
+    if (r->is_malformed)
+        return access_refuse_config(w);
     return r->keyword->judge(w, r);
+}
+
+// The questions of this list to the name server go out together.
+static void ask_ahead(struct access_walk *w, const struct access_list *list, size_t from)
+{
+    for (size_t i = from; i < list->count; i++) {
+        const struct access_rule *r = &list->rules[i];
+        if (r->keyword != NULL && r->keyword->ahead != NULL && has_argument(r) && !r->is_malformed)
+            r->keyword->ahead(w, r);
+    }
+}
+
+static bool permits_by_itself(const struct access_rule *r)
+{
+    return r->keyword != NULL && r->keyword->argument != ARGUMENT_TABLE && r->keyword->argument != ARGUMENT_SERVICE;
 }
 
 enum access_word access_walk_list(struct access_walk *w, const struct access_list *list)
 {
     const struct access_rule *outer = w->rule;
-    bool outer_warns = w->only_warns;
+    bool outer_warns = w->only_warns, has_asked = false;
     enum access_word word = ACCESS_NEXT;
     for (size_t i = 0; i < list->count && word == ACCESS_NEXT; i++) {
         const struct access_rule *r = &list->rules[i];
@@ -82,9 +101,16 @@ enum access_word access_walk_list(struct access_walk *w, const struct access_lis
         w->rule = r;
         w->only_warns = outer_warns || r->only_warns;
         w->table = w->key = STR_NULL;
+        w->is_skipped = false;
         if (w->depth == 0)
             w->position = r->position;
+        if (!has_asked && r->keyword != NULL && r->keyword->ahead != NULL) {
+            ask_ahead(w, list, i);
+            has_asked = true;
+        }
         word = judge_rule(w, r);
+        if (word == ACCESS_PERMIT && permits_by_itself(r))
+            access_log_permit(w, r->word, &w->subject);
         if (word == ACCESS_PERMIT && r->keyword != NULL && r->keyword->identifies)
             w->has_identified = true;
         trace_step(w, r, word, effects);
@@ -120,6 +146,8 @@ static struct access_subject subject_of(struct access_walk *w, enum access_list_
 static bool run_list(struct access_walk *w, enum access_list_id list) CO
 {
     const struct access_list *l = &w->access->lists[list];
+    if (w->session->is_dropping)
+        return false; // DISCARD ends all checks
     w->list = list;
     w->parameter = l->parameter;
     w->subject = subject_of(w, list);
@@ -157,7 +185,7 @@ static bool run_alone(struct access_walk *w, const char *parameter, const char *
 // networks, or because a restriction let it pass for who the client is or for where the mail goes.
 static bool falls_into_net(struct access_walk *w) CO
 {
-    if (w->facts->is_mynetworks || w->has_identified)
+    if (w->facts->is_mynetworks || w->has_identified || w->session->is_dropping)
         return false;
     return run_alone(w, "mynetworks", "reject_unauth_destination");
 }
@@ -174,12 +202,10 @@ static bool run_recipient_lists(struct access_walk *w) CO
     static const enum access_list_id delayed[] = {LIST_CLIENT, LIST_HELO, LIST_SENDER};
     bool relay_first = w->access->settings->smtpd_relay_before_recipient_restrictions;
     for (size_t i = 0; i < 3 && w->access->settings->smtpd_delay_reject; i++)
-        if ((delayed[i] == LIST_SENDER ? run_sender_list(w) : run_list(w, delayed[i])) || w->session->is_dropping)
-            return !w->session->is_dropping;
+        if (delayed[i] == LIST_SENDER ? run_sender_list(w) : run_list(w, delayed[i]))
+            return true;
     w->has_identified = false; // permissions of the lists before do not extend to relaying
-    if (run_list(w, relay_first ? LIST_RELAY : LIST_RECIPIENT) || run_list(w, relay_first ? LIST_RECIPIENT : LIST_RELAY))
-        return true;
-    return falls_into_net(w);
+    return run_list(w, relay_first ? LIST_RELAY : LIST_RECIPIENT) || run_list(w, relay_first ? LIST_RECIPIENT : LIST_RELAY) || falls_into_net(w);
 }
 
 static bool run_unlisted(struct access_walk *w) CO
@@ -217,10 +243,10 @@ static bool run_stage(struct access_walk *w) CO
             refused = run_unlisted(w);
         break;
     case ACCESS_DATA:
-        refused = !w->session->is_dropping && run_list(w, LIST_DATA);
+        refused = run_list(w, LIST_DATA);
         break;
     case ACCESS_END_OF_DATA:
-        refused = !w->session->is_dropping && run_list(w, LIST_END_OF_DATA);
+        refused = run_list(w, LIST_END_OF_DATA);
         break;
     case ACCESS_ETRN:
         refused = (is_delayed && (run_list(w, LIST_CLIENT) || run_list(w, LIST_HELO))) || run_list(w, LIST_ETRN);
@@ -245,6 +271,7 @@ void access_decide(struct access_session *as, enum access_stage stage, const str
 {
     struct access_walk w = {.access = as->access, .session = as, .facts = facts, .arena = arena, .verdict = verdict_r, .stage = stage};
     *verdict_r = (struct access_verdict){.outcome = ACCESS_PASS};
+    access_dns_trim(as);
     (void)run_stage(&w);
     for (size_t i = 0; i < 3 && stage <= ACCESS_MAIL; i++)
         if (as->carried[i].is_set)

@@ -83,3 +83,20 @@ int access_ask_policy(struct access_walk *w, const struct access_rule *r, struct
     const struct policy_question question = {t->attributes, t->count};
     return policy_ask(r->server, &question, action_r, err);
 }
+
+enum access_word judge_policy(struct access_walk *w, const struct access_rule *r)
+{
+    struct buf action = BUF_INIT;
+    struct err err = ERR_INIT;
+    w->is_skipped = w->session->trace != NULL && !w->session->trace->asks_policy;
+    if (w->is_skipped)
+        return ACCESS_NEXT;
+    if (r->server == NULL)
+        return access_refuse_config(w);
+    int answered = access_ask_policy(w, r, &action, &err);
+    w->table = policy_server_name(r->server);
+    w->key = STR("policy query");
+    enum access_word word = answered < 0 ? access_refuse_lookup(w, w->table) : access_act(w, buf_str(&action), &w->subject);
+    buf_release(&action);
+    return word;
+}

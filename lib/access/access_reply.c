@@ -4,11 +4,15 @@
 #include <stdio.h>
 
 #include "lib/access/access_impl.h"
-#include "lib/mail/address.h"
 
 struct access_subject access_subject_client(const struct access_walk *w)
 {
     return (struct access_subject){w->facts->client, "Client host"};
+}
+
+struct access_subject access_subject_reverse(const struct access_walk *w)
+{
+    return (struct access_subject){w->facts->client_reverse, "Unverified Client host"};
 }
 
 struct access_subject access_subject_helo(const struct access_walk *w)
@@ -16,24 +20,14 @@ struct access_subject access_subject_helo(const struct access_walk *w)
     return (struct access_subject){w->facts->helo, "Helo command"};
 }
 
-// The text of an address in a reply.
-static struct str shown(const struct access_walk *w, struct str address)
-{
-    struct buf b = BUF_INIT;
-    address_add_log(&b, address);
-    struct str copy = arena_str(w->arena, buf_str(&b));
-    buf_release(&b);
-    return copy;
-}
-
 struct access_subject access_subject_sender(const struct access_walk *w)
 {
-    return (struct access_subject){shown(w, w->facts->sender), "Sender address"};
+    return (struct access_subject){w->facts->sender, "Sender address"};
 }
 
 struct access_subject access_subject_recipient(const struct access_walk *w)
 {
-    return (struct access_subject){shown(w, w->facts->recipient), "Recipient address"};
+    return (struct access_subject){w->facts->recipient, "Recipient address"};
 }
 
 struct access_reason access_reason_now(const struct access_walk *w)
@@ -173,6 +167,15 @@ enum access_word access_refuse_config(struct access_walk *w)
 enum access_word access_refuse_lookup(struct access_walk *w, struct str key)
 {
     return refuse_hard(w, "4.3.0", arena_strf(w->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(key)));
+}
+
+enum access_word access_hang_up(struct access_walk *w, struct str text)
+{
+    struct access_verdict *v = w->verdict;
+    v->outcome = ACCESS_HANGUP;
+    v->reason = access_reason_now(w);
+    set_text(v->text, sizeof v->text, text);
+    return ACCESS_DENY;
 }
 
 // Both wait for the other: whatever comes, the answer is "later", so the walk may end here.

@@ -160,8 +160,7 @@ static void query_done(void *arg, int status, int timeouts, unsigned char *answe
     co_event_broadcast(&q->done);
 }
 
-// NULL: the name cannot be asked for.
-static struct dns_query *query_start(struct str name, int type)
+struct dns_query *dns_query_begin(struct str name, int type)
 {
     char text[256];
     unsigned char *packet = NULL;
@@ -186,8 +185,15 @@ static struct dns_query *query_start(struct str name, int type)
     return q;
 }
 
-// Waits for the answer, takes it apart and ends the query.
-static void query_finish(struct dns_query *q, struct arena *arena, int64_t deadline, struct dns_answer *answer_r) CO
+void dns_query_abandon(struct dns_query *q)
+{
+    if (q->is_finished)
+        query_free(q);
+    else
+        q->is_abandoned = true; // the callback frees it
+}
+
+void dns_query_end(struct dns_query *q, struct arena *arena, int64_t deadline, struct dns_answer *answer_r)
 {
     *answer_r = (struct dns_answer){.status = DNS_TRY_AGAIN};
     while (!q->is_finished) {
@@ -223,12 +229,12 @@ static void mx_sort(struct dns_mx *mx, size_t count)
 
 void dns_ask(struct str name, int type, struct arena *arena, int64_t deadline, struct dns_answer *answer_r)
 {
-    struct dns_query *q = query_start(name, type);
+    struct dns_query *q = dns_query_begin(name, type);
 
     if (q == NULL)
         *answer_r = (struct dns_answer){.status = DNS_INVALID};
     else
-        query_finish(q, arena, deadline, answer_r);
+        dns_query_end(q, arena, deadline, answer_r);
 }
 
 enum dns_status dns_lookup_mx_list(struct str domain, struct arena *arena, int64_t deadline, struct dns_mx_list *list_r)
@@ -295,13 +301,13 @@ enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena
     if (query->with_hosts && hosts_lookup(query, arena, addresses_r))
         return DNS_OK;
     if (query->family != AF_INET6)
-        four = query_start(query->host, DNS_TYPE_A);
+        four = dns_query_begin(query->host, DNS_TYPE_A);
     if (query->family != AF_INET)
-        six = query_start(query->host, DNS_TYPE_AAAA);
+        six = dns_query_begin(query->host, DNS_TYPE_AAAA);
     if (four != NULL)
-        query_finish(four, arena, deadline, &answers[asked++]);
+        dns_query_end(four, arena, deadline, &answers[asked++]);
     if (six != NULL)
-        query_finish(six, arena, deadline, &answers[asked++]);
+        dns_query_end(six, arena, deadline, &answers[asked++]);
     if (asked == 0)
         return DNS_INVALID;
     enum dns_status status = asked == 1 ? answers[0].status : merge_status(answers[0].status, answers[1].status);
@@ -316,17 +322,16 @@ enum dns_status dns_lookup_host(const struct dns_host_query *query, struct arena
     return status;
 }
 
-static void add_reverse_name(struct buf *b, const struct net_addr *addr)
+void dns_add_reverse(struct buf *b, const struct net_addr *addr)
 {
     if (net_addr_family(addr) == AF_INET) {
         const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)&addr->sa;
         uint32_t bits = ntohl(four->sin_addr.s_addr);
-        buf_addf(b, "%u.%u.%u.%u.in-addr.arpa", bits & 255, bits >> 8 & 255, bits >> 16 & 255, bits >> 24);
+        buf_addf(b, "%u.%u.%u.%u", bits & 255, bits >> 8 & 255, bits >> 16 & 255, bits >> 24);
     } else {
         const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)&addr->sa;
         for (int i = 15; i >= 0; i--)
-            buf_addf(b, "%x.%x.", six->sin6_addr.s6_addr[i] & 15U, six->sin6_addr.s6_addr[i] >> 4);
-        buf_add_cstr(b, "ip6.arpa");
+            buf_addf(b, "%s%x.%x", i < 15 ? "." : "", six->sin6_addr.s6_addr[i] & 15U, six->sin6_addr.s6_addr[i] >> 4);
     }
 }
 
@@ -356,12 +361,13 @@ enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena,
         return DNS_INVALID;
     if (hosts_name_of(addr, arena, name_r))
         return DNS_OK;
-    add_reverse_name(&reverse, addr);
-    struct dns_query *q = query_start(buf_str(&reverse), DNS_TYPE_PTR);
+    dns_add_reverse(&reverse, addr);
+    buf_add_cstr(&reverse, net_addr_family(addr) == AF_INET ? ".in-addr.arpa" : ".ip6.arpa");
+    struct dns_query *q = dns_query_begin(buf_str(&reverse), DNS_TYPE_PTR);
     buf_release(&reverse);
     if (q == NULL)
         return DNS_INVALID;
-    query_finish(q, arena, deadline, &answer);
+    dns_query_end(q, arena, deadline, &answer);
     if (answer.status == DNS_OK)
         *name_r = answer.records[0].name;
     return answer.status;

@@ -77,6 +77,36 @@ struct dns_texts {
 };
 enum dns_status dns_lookup_txt(struct str name, struct arena *arena, int64_t deadline, struct dns_texts *texts_r) CO;
 enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena, int64_t deadline, struct str *name_r) CO;
+
+// ---- Any type, and several questions at once.
+#define DNS_TYPE_A     1
+#define DNS_TYPE_NS    2
+#define DNS_TYPE_CNAME 5
+#define DNS_TYPE_PTR   12
+#define DNS_TYPE_MX    15
+#define DNS_TYPE_TXT   16
+#define DNS_TYPE_AAAA  28
+#define DNS_TYPE_TLSA  52
+
+struct dns_record {
+    uint16_t preference;  // MX
+    struct str name;      // MX, NS, PTR, CNAME: lower case, no trailing dot; "" is the root
+    struct net_addr addr; // A, AAAA
+    uint8_t tlsa[3];      // TLSA: usage, selector, matching type
+    struct str data;      // TLSA: what is matched; TXT: the text, any bytes
+};
+struct dns_answer {
+    enum dns_status status;
+    bool is_secure; // the AD bit
+    struct dns_record *records;
+    size_t count;
+    struct str owner; // of the first record taken, "" when it is no host name
+};
+// Sends the question and returns at once. NULL: the name cannot be asked for. Each query is ended or abandoned, once.
+struct dns_query *dns_query_begin(struct str name, int type);
+void dns_query_end(struct dns_query *q, struct arena *arena, int64_t deadline, struct dns_answer *answer_r) CO;
+void dns_query_abandon(struct dns_query *q);
+void dns_add_reverse(struct buf *b, const struct net_addr *addr); // "4.3.2.1", or the nibbles of an IPv6 address
 const char *dns_status_text(enum dns_status status); // "Host not found", "Host not found, try again", "Host found but no data record of requested type", …
 
 #endif

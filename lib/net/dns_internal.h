@@ -6,32 +6,10 @@
 #include "lib/base/map.h"
 #include "lib/net/dns.h"
 
-#define DNS_TYPE_A     1
-#define DNS_TYPE_CNAME 5
-#define DNS_TYPE_PTR   12
-#define DNS_TYPE_MX    15
-#define DNS_TYPE_TXT   16
-#define DNS_TYPE_AAAA  28
-#define DNS_TYPE_TLSA  52
-
 // A name that may be asked for and believed: labels of 1 to 63 letters, digits, '-' and '_', at most 253 bytes.
 bool dns_name_is_valid(struct str name);
 
 // One answer taken apart, pure: the records of `type` that belong to the answer, in order. Hostile input.
-struct dns_record {
-    uint16_t preference;  // MX
-    struct str name;      // MX, PTR, CNAME: lower case, no trailing dot; "" is the root
-    struct net_addr addr; // A, AAAA
-    uint8_t tlsa[3];      // TLSA: usage, selector, matching type
-    struct str data;      // TLSA: what is matched; TXT: the text, any bytes
-};
-struct dns_answer {
-    enum dns_status status;
-    bool is_secure; // the AD bit
-    struct dns_record *records;
-    size_t count;
-    struct str owner; // of the first record taken, "" when it is no host name
-};
 void dns_answer_parse(struct raw message, int type, struct arena *arena, struct dns_answer *answer_r);
 
 // dns.c: asks for one type and waits. DNS_INVALID when the name cannot be asked for.

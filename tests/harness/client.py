@@ -9,8 +9,8 @@ import socket
 class Dialogue:
     """A TCP connection on which a test says bytes and reads replies. Every wait is bounded by `timeout`."""
 
-    def __init__(self, host, port, timeout=20.0, greet=True, ehlo=None):
-        self.socket = socket.create_connection((host, port), timeout)
+    def __init__(self, host, port, timeout=20.0, greet=True, ehlo=None, source=None):
+        self.socket = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.greeting = self.reply() if greet else None

@@ -42,20 +42,20 @@ def _encode_data(kind, value):
 
 
 class DnsServer:
-    def __init__(self, records=None):
+    def __init__(self, records=None, port=0):
         self.records = dict(records or {})
         self.secure = set()
         self.queries = []
         self.default = "NXDOMAIN"  # for names without records; may be "TIMEOUT" or "SERVFAIL" to play dead
         self._closing = threading.Event()
-        self._bind()
+        self._bind(port)
         for target in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=target, daemon=True).start()
 
-    def _bind(self):
+    def _bind(self, port):
         for _ in range(50):
             self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._udp.bind(("127.0.0.1", 0))
+            self._udp.bind(("127.0.0.1", port))
             self.port = self._udp.getsockname()[1]
             self._tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
