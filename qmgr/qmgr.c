@@ -67,7 +67,7 @@ static int init(struct service_context *ctx, struct err *err)
     list_init(&q->removals);
     q->removes_at_once = is_in_memory(s->queue_directory.ptr);
     q->route = route_open(s, err);
-    if (q->route == NULL)
+    if (q->route == NULL || route_open_for_probes(s, q->route, &q->probe_route, err) < 0)
         return -1;
     ctx->state = q;
     read_process_limits(q);
@@ -203,6 +203,8 @@ static void deinit(struct service_context *ctx)
     map_release(&q->process_limits);
     qmgr_due_release(&q->due);
     qmgr_transport_free_all(q);
+    if (q->probe_route != q->route)
+        route_close(q->probe_route);
     route_close(q->route);
     mem_free(q);
 }

@@ -49,7 +49,7 @@ struct qmgr {
     struct service_context *ctx;
     const struct settings *settings;
     struct queue_layout layout;
-    struct route *route;
+    struct route *route, *probe_route; // the same, unless address_verify_* parameters say otherwise
     struct map messages;   // active ones, by id
     struct map transports; // by name
     size_t recipients;     // held in memory

@@ -44,13 +44,15 @@ static struct qmgr_destination *route_recipient(struct qmgr_message *m, struct a
         return explained(q, "retry", STR("4.3.2 Too many address verification requests"));
     if (m->filter.len)
         return filtered(m, rcpt);
-    if (route_resolve(q->route, m->request.sender, rcpt->address, arena, &where, &err) < 0) {
+    if (route_resolve(m->is_probe ? q->probe_route : q->route, m->request.sender, rcpt->address, arena, &where, &err) < 0) {
         log_warn(STR_FMT ": cannot resolve <" STR_FMT ">: %s", STR_ARG(m->request.queue_id), STR_ARG(rcpt->address),
                  err.text);
         return explained(q, "retry", STR("4.3.0 address resolver failure"));
     }
     rcpt->address = where.recipient;
-    if (where.class == ROUTE_LOCAL && str_is_nocase(address_local(rcpt->address), q->settings->double_bounce_sender))
+    struct str local = address_local(rcpt->address);
+    if (where.class == ROUTE_LOCAL &&
+        (str_is_nocase(local, q->settings->double_bounce_sender) || route_is_probe_sender(q->settings, local)))
         return explained(q, "discard", STR("2.0.0 undeliverable postmaster notification discarded"));
     struct qmgr_transport *t = qmgr_transport_find(q, where.transport);
     if (t->is_deferred)

@@ -1,2 +1,3 @@
 LIB_SRCS += $(filter-out %_test.c,$(wildcard lib/access/*.c))
 UNIT_TESTS += $(wildcard lib/access/*_test.c)
+FUZZERS += tests/fuzz/policy_reply_fuzz.c

@@ -10,6 +10,7 @@
 #include "lib/agent/bounce_client.h"
 #include "lib/base/log.h"
 #include "lib/ipc/delivery.h"
+#include "lib/ipc/verify_client.h"
 #include "lib/mail/queue_file.h"
 #include "lib/sys/sys.h"
 
@@ -155,6 +156,23 @@ static void settle_soft_bounce(struct delivery *d, size_t recipient, const struc
     settle(d, recipient, 1 + DELIVERY_DEFERRED);
 }
 
+// What is found out about an address holds for the one that was asked about and for the one that it led to. When it cannot be
+// told, a later probe finds out again.
+static void tell_verify(struct delivery *d, size_t recipient, const struct delivery_report *report) CO
+{
+    const struct delivery_recipient *rcpt = &d->request.recipients[recipient];
+    const struct verify_answer found = {.status = report->status == DELIVERY_SENT       ? VERIFY_OK
+                                                  : report->status == DELIVERY_DEFERRED ? VERIFY_DEFERRED
+                                                                                        : VERIFY_BOUNCED,
+                                        .text = report->text};
+    struct err err = ERR_INIT;
+    bool has_original = rcpt->original.len > 0 && !str_is(rcpt->original, rcpt->address);
+
+    if (has_original && verify_client_update(d->settings, rcpt->original, &found, &err) < 0)
+        return; // logged
+    (void)!verify_client_update(d->settings, rcpt->address, &found, &err);
+}
+
 // Probes end here whatever the outcome is: nothing is delivered, nothing is tried again.
 static void settle_probe(struct delivery *d, size_t recipient, const struct delivery_report *report) CO
 {
@@ -162,6 +180,8 @@ static void settle_probe(struct delivery *d, size_t recipient, const struct deli
         settle(d, recipient, 1 + DELIVERY_DEFERRED);
         return;
     }
+    if (d->request.flags & DELIVERY_PROBE_MTA)
+        tell_verify(d, recipient, report);
     mark_done(d, recipient);
     log_status(d, recipient, report);
     settle(d, recipient, 1 + DELIVERY_SENT);

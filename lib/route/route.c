@@ -183,6 +183,7 @@ void route_close(struct route *r)
     table_list_close(r->recipient_canonical_maps);
     table_list_close(r->sender_canonical_maps);
     mem_free(r->own_addrs);
+    mem_free(r->own_settings);
     arena_release(&r->arena);
     mem_free(r);
 }

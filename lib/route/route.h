@@ -48,6 +48,14 @@ int route_sender_exists(struct route *r, struct str sender, struct route_unknown
 // May anyone relay to this recipient (local, virtual or relay class)? 1/0/-1. The net under every restriction list.
 int route_is_authorized_destination(struct route *r, struct str recipient, struct err *err) CO MUST_CHECK;
 
+// ---- Address verification probes
+// Their routes: where an address_verify_* parameter differs from the one that it stands in for, else *probes_r is `normal`.
+int route_open_for_probes(const struct settings *settings, struct route *normal, struct route **probes_r, struct err *err);
+// Their sender now: address_verify_sender, which changes every address_verify_sender_ttl; "" is the null sender.
+struct str route_probe_sender(const struct settings *settings, int64_t wall, struct arena *arena);
+// Is that the local part of a sender that changes, of now or shortly before? Mail to it is taken and thrown away.
+bool route_is_probe_sender(const struct settings *settings, struct str local);
+
 // Mappings used by cleanup: canonical (recursive 1 level) and virtual alias expansion with nesting and size limits.
 // 1 mapped (result in standard form, in `arena`), 0 no entry, -1 failed.
 int route_canonical(struct route *r, struct table_list *maps, struct str address, struct arena *arena,

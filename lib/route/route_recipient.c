@@ -16,7 +16,7 @@ static int is_listed(struct route *r, struct table_list *maps, struct str addres
 static bool always_exists(const struct route *r, struct str local)
 {
     return str_is_nocase(local, STR("postmaster")) || str_is_nocase(local, STR("mailer-daemon")) ||
-           str_is_nocase(local, address_local(r->settings->double_bounce_sender));
+           str_is_nocase(local, address_local(r->settings->double_bounce_sender)) || route_is_probe_sender(r->settings, local);
 }
 
 // Mappings make any address deliverable.
