@@ -48,13 +48,13 @@ static void record(struct smtpd_session *s, const char *head, struct str text)
 
 void smtpd_add_loggable(const struct smtpd_session *s, struct buf *b, struct str input, size_t max)
 {
-    struct str rest = input, line, word;
-    bool has_login = false, follows_auth = s->verb == SMTP_AUTH || s->counts[SMTP_AUTH].total > 0;
+    struct str rest = input, line, word = STR_NULL;
+    bool has_login = false, goes_on = true, follows_auth = s->verb == SMTP_AUTH || s->counts[SMTP_AUTH].total > 0;
 
-    while (!has_login && str_cut(&rest, '\n', &line))
+    while (!has_login && goes_on) {
+        goes_on = str_cut(&rest, '\n', &line);
         has_login = str_token(&line, " \t\r", &word) && str_is_nocase(word, STR("AUTH"));
-    if (!has_login)
-        has_login = str_token(&rest, " \t\r", &word) && str_is_nocase(word, STR("AUTH"));
+    }
     if (has_login) // as far as there
         buf_add_escaped(b, str_slice(input, 0, (size_t)(word.ptr + word.len - input.ptr)), max);
     else if (follows_auth && smtp_verb_parse(input, &rest) == SMTP_UNKNOWN) // a response that came too late
