@@ -5,7 +5,9 @@
 
 #include "commands/postqueue.h"
 #include "lib/base/log.h"
+#include "lib/ipc/flush_client.h"
 #include "lib/mail/address.h"
+#include "lib/table/table.h"
 
 enum { RELEASE_SECONDS = 60 };
 
@@ -28,12 +30,42 @@ void postqueue_flush_all(struct postqueue *pq)
     (void)!ipc_trigger(service_path(pq, s->pickup_service_name), STR("W"), &pq->err); // it looks by itself, only later
 }
 
+struct site_request {
+    struct postqueue *pq;
+    struct str site;
+    enum flush_status status;
+};
+
+static void ask_site(void *arg)
+{
+    co_assert_running();
+    struct site_request *r = arg;
+    struct postqueue *pq = r->pq;
+    const struct settings *s = &pq->settings;
+    struct match_list *domains =
+        match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains", s->parent_domain_matches_subdomains, &pq->err);
+    int found = domains == NULL ? -1 : match_list_has(domains, r->site, &pq->err);
+    r->status = found < 0 ? FLUSH_FAILED : FLUSH_UNKNOWN_SITE;
+    if (found > 0) {
+        struct flush_client *client = flush_client_new(pq->settings.flush_service_name);
+        r->status = flush_client_send(client, r->site, &pq->err);
+        flush_client_free(client);
+    }
+    if (domains != NULL)
+        match_list_close(domains);
+    co_loop_stop();
+}
+
 void postqueue_flush_site(struct postqueue *pq)
 {
-    struct str site = str_from(pq->options.argument);
-    if (!address_domain_is_valid(site) && !address_domain_is_literal(site))
-        die("Cannot flush mail queue - invalid destination: \"%.100s%s\"", site.ptr, site.len > 100 ? "..." : "");
-    die("Flush service is not configured for destination \"%s\"", site.ptr);
+    struct site_request r = {.pq = pq, .site = str_from(pq->options.argument)};
+    if (!address_domain_is_valid(r.site) && !address_domain_is_literal(r.site))
+        die("Cannot flush mail queue - invalid destination: \"%.100s%s\"", r.site.ptr, r.site.len > 100 ? "..." : "");
+    postqueue_on_loop(ask_site, pq, &r);
+    if (r.status == FLUSH_UNKNOWN_SITE)
+        die("Flush service is not configured for destination \"%s\"", r.site.ptr);
+    if (r.status != FLUSH_OK)
+        die_down(pq);
 }
 
 // ---- Messages by id

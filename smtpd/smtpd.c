@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/ipc/anvil_client.h"
+#include "lib/ipc/flush_client.h"
 #include "lib/net/dns.h"
 #include "smtpd/smtpd.h"
 
@@ -40,11 +41,15 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
         {&d->limit_exceptions, set->smtpd_client_event_limit_exceptions, MATCH_NETWORKS},
         {&d->xclient_hosts, set->smtpd_authorized_xclient_hosts, MATCH_NETWORKS},
         {&d->xforward_hosts, set->smtpd_authorized_xforward_hosts, MATCH_NETWORKS},
-        {&d->debug_peers, set->debug_peer_list, MATCH_NETWORKS | MATCH_PARENTS},
     };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         if ((*lists[i].list = match_list_open(lists[i].text, lists[i].flags, err)) == NULL)
             return -1;
+    struct str parents = set->parent_domain_matches_subdomains;
+    d->flush_domains = match_list_open_domains(set->fast_flush_domains, 0, "fast_flush_domains", parents, err);
+    d->debug_peers = match_list_open_domains(set->debug_peer_list, MATCH_NETWORKS, "debug_peer_list", parents, err);
+    if (d->flush_domains == NULL || d->debug_peers == NULL)
+        return -1;
     d->ehlo_discard_maps = table_list_open(set->smtpd_discard_ehlo_keyword_address_maps, 0);
     d->command_filter = table_list_open(set->smtpd_command_filter, 0);
     d->reject_filter = table_list_open(set->smtpd_reject_filter_maps, 0);
@@ -55,7 +60,7 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
 static void close_lists(struct smtpd *d)
 {
     struct match_list *const lists[] = {d->mynetworks, d->noop_commands, d->forbidden_commands, d->bare_newline_exclusions,
-                                        d->limit_exceptions, d->xclient_hosts, d->xforward_hosts, d->debug_peers};
+                                        d->flush_domains, d->limit_exceptions, d->xclient_hosts, d->xforward_hosts, d->debug_peers};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         match_list_close(lists[i]);
     table_list_close(d->ehlo_discard_maps);
@@ -99,6 +104,7 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
         return -1;
     d->tls = smtpd_tls_open(set);
     buf_addf(&path, "public/" STR_FMT, STR_ARG(set->cleanup_service_name));
+    d->flush = flush_client_new(set->flush_service_name);
     d->anvil = anvil_client_new("private/anvil");
     d->submit = submit_pool_new(buf_cstr(&path));
     buf_release(&path);
@@ -137,6 +143,7 @@ static void smtpd_deinit(struct service_context *ctx)
     submit_pool_free(d->submit);
     smtpd_tls_close(d->tls);
     anvil_client_free(d->anvil);
+    flush_client_free(d->flush);
     access_close(d->access);
     sasl_server_close(d->sasl);
     match_list_close(d->sasl_exceptions);

@@ -55,6 +55,8 @@ struct smtpd {
     unsigned ehlo_keywords;       // what smtpd_discard_ehlo_keywords and the like leave
     struct table_list *ehlo_discard_maps, *command_filter, *reject_filter, *footer_maps;
     struct anvil_client *anvil;   // NULL: no limits
+    struct flush_client *flush;
+    struct match_list *flush_domains; // fast_flush_domains
     struct match_list *limit_exceptions, *xclient_hosts, *xforward_hosts;
     struct match_list *noop_commands, *forbidden_commands, *bare_newline_exclusions, *debug_peers;
     unsigned notify_classes;      // SMTPD_TROUBLE_*
@@ -144,6 +146,8 @@ struct smtpd_session {
     bool may_send_bare_lf; // in smtpd_forbid_bare_newline_exclusions
     bool is_debugged;      // in debug_peer_list
     bool may_xclient, may_xforward; // in smtpd_authorized_xclient_hosts, smtpd_authorized_xforward_hosts
+    struct str etrn_domain; // while ETRN is judged
+    bool ends_after_reply;  // a refusal after which this client gets no second chance
     struct str anvil_key;  // "" when no limit is looked at
     bool is_closing; // the last reply was sent or cannot be sent
     enum smtp_verb verb; // being handled: the STAGE of log lines
@@ -225,6 +229,8 @@ struct smtpd_attribute;
 bool smtpd_reply_attribute(struct smtpd_session *s, const char *verb, struct str word, struct smtpd_attribute *a_r);
 void smtpd_reply_bad_attribute(struct smtpd_session *s, const struct smtpd_attribute *a);
 void smtpd_xclient(struct smtpd_session *s, struct str arguments) CO;
+
+void smtpd_etrn(struct smtpd_session *s, struct str arguments) CO; // smtpd_etrn.c
 
 // smtpd_xforward.c
 void smtpd_xforward(struct smtpd_session *s, struct str arguments) CO;

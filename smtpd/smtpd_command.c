@@ -56,7 +56,7 @@ static const struct command commands[] = {
     {SMTP_VRFY, "VRFY", IS_JUNK, smtpd_vrfy},
     {SMTP_HELP, "HELP", IS_JUNK, do_help},
     {SMTP_QUIT, "QUIT", 0, do_quit},
-    {SMTP_ETRN, "ETRN", IS_JUNK, do_unimplemented},
+    {SMTP_ETRN, "ETRN", IS_JUNK, smtpd_etrn},
     {SMTP_AUTH, "AUTH", ENDS_GROUP, smtpd_auth},
     {SMTP_STARTTLS, "STARTTLS", ENDS_GROUP, smtpd_starttls},
     {SMTP_XCLIENT, "XCLIENT", ENDS_GROUP, smtpd_xclient},
@@ -268,6 +268,7 @@ void smtpd_command_run(struct smtpd_session *s, struct str line)
         else
             run_unknown(s, line);
     }
+    s->is_closing |= s->ends_after_reply;
     s->counts[verb].total++;
     s->counts[verb].ok += !s->command_failed;
     s->errors += s->command_failed;

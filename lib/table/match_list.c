@@ -157,6 +157,15 @@ struct match_list *match_list_open(struct str list, unsigned flags, struct err *
     return NULL;
 }
 
+struct match_list *match_list_open_domains(struct str list, unsigned flags, const char *parameter, struct str parents, struct err *err)
+{
+    struct str word;
+    while (str_token(&parents, ", \t\r\n", &word))
+        if (str_is_nocase(word, str_from(parameter)))
+            flags |= MATCH_PARENTS;
+    return match_list_open(list, flags, err);
+}
+
 void match_list_close(struct match_list *m)
 {
     if (m == NULL)

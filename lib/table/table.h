@@ -92,6 +92,8 @@ int table_list_lookup_address(struct table_list *l, const struct table_address_q
 struct match_list;
 enum match_flags { MATCH_PARENTS = 1 /* an item also matches its subdomains */, MATCH_NETWORKS = 2 /* items are addresses and networks */ };
 struct match_list *match_list_open(struct str list, unsigned flags, struct err *err); // NULL: a file cannot be read or a network is malformed
+// The list of `parameter`: its items match subdomains where parent_domain_matches_subdomains names it.
+struct match_list *match_list_open_domains(struct str list, unsigned flags, const char *parameter, struct str parents, struct err *err);
 void match_list_close(struct match_list *m);
 int match_list_has(struct match_list *m, struct str name, struct err *err) CO MUST_CHECK; // 1, 0, -1; names fold case
 struct net_addr;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include "lib/base/log.h"
+#include "lib/mail/address.h"
 
 enum { ANSWER_SECONDS = 60 };
 
@@ -19,6 +20,11 @@ static int init(struct service_context *ctx, struct err *err)
     state->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
     bounce_templates_load(&state->templates, ctx->conf, s, &state->arena);
     ctx->state = state;
+    state->flush = flush_client_new(s->flush_service_name);
+    state->flush_domains =
+        match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains", s->parent_domain_matches_subdomains, err);
+    if (state->flush_domains == NULL)
+        return -1;
     return 0;
 }
 
@@ -26,6 +32,8 @@ static void deinit(struct service_context *ctx)
 {
     struct bounce_state *state = ctx->state;
     submit_pool_free(state->pool);
+    flush_client_free(state->flush);
+    match_list_close(state->flush_domains);
     arena_release(&state->arena);
     mem_free(state);
 }
@@ -48,6 +56,17 @@ static struct str clean(struct arena *arena, const struct ipc_view *view, const 
     struct str text = arena_str(arena, buf_str(&b));
     buf_release(&b);
     return text;
+}
+
+// Mail that waits for a site which may ask for it (fast_flush_domains): the flush service remembers. Losing that costs time, not mail.
+static void note_deferral(struct bounce_state *state, struct str recipient, struct str id) CO
+{
+    struct err err = ERR_INIT;
+    struct str site = address_domain(recipient);
+    if (site.len == 0 || match_list_has(state->flush_domains, site, &err) <= 0)
+        return;
+    if (flush_client_add(state->flush, site, id, &err) == FLUSH_FAILED)
+        log_warn("the flush service does not learn of a message for " STR_FMT ": %s", STR_ARG(site), err.text);
 }
 
 static int append(struct bounce_state *state, const struct ipc_view *view, struct err *err) CO
@@ -77,6 +96,8 @@ static int append(struct bounce_state *state, const struct ipc_view *view, struc
         rc = err_set(err, ERR_PROTOCOL, "bad text in log request");
     else
         rc = bounce_file_append(&state->layout, which, id, buf_str(&block), err);
+    if (rc == 0 && strcmp(which, QUEUE_DEFER) == 0)
+        note_deferral(state, e.recipient, id);
     buf_release(&block);
     arena_release(&arena);
     return rc;

@@ -5,10 +5,12 @@
 
 #include "lib/agent/bounce_client.h"
 #include "lib/agent/bounce_template.h"
+#include "lib/ipc/flush_client.h"
 #include "lib/ipc/service.h"
 #include "lib/ipc/submit.h"
 #include "lib/mail/bounce_log.h"
 #include "lib/mail/queue_file.h"
+#include "lib/table/table.h"
 
 // ---- Logs (bounce_log_file.c)
 // Appends one block to WHICH/ID; bounce and trace entries are on stable storage when this returns 0.
@@ -25,6 +27,8 @@ struct bounce_state {
     struct submit_pool *pool;
     struct bounce_templates templates;
     struct arena arena;
+    struct flush_client *flush;
+    struct match_list *flush_domains; // fast_flush_domains
 };
 
 // ---- Notifications
