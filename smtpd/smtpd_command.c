@@ -27,11 +27,6 @@ static void do_rset(struct smtpd_session *s, struct str arguments)
 
 static void do_help(struct smtpd_session *s, struct str arguments);
 
-static void do_unimplemented(struct smtpd_session *s, struct str arguments)
-{
-    smtpd_reply(s, "502 5.5.1 Error: command not implemented");
-}
-
 enum command_traits {
     IS_JUNK = 1,    // counts against smtpd_junk_command_limit
     ENDS_GROUP = 2, // must be the last command that a client pipelines (RFC 2920 3.1)
