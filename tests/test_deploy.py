@@ -183,35 +183,6 @@ def test_two_instances_side_by_side(instance, sink):
     assert message.data.count(b"Received: ") == 2
 
 
-@pytest.mark.dromos
-def test_spool_is_handed_over_and_back(workdir, sink, flavour):
-    """A queue written by Postfix is delivered by ours and the other way round. Needs an unpacked Debian package."""
-    from harness import postfix_flavour
-    root = os.environ.get("DROMOS_POSTFIX_ROOT") or TOP / "bench/scratch/postfix-root"
-    theirs = postfix_flavour(root)
-    if not theirs.is_usable or os.geteuid() != 0:
-        pytest.skip("no unpacked Debian package (make bench fetches one), or not root")
-    for first, second in ((theirs, flavour), (flavour, theirs)):
-        port = free_port()
-        system = Instance(workdir / f"from-{first.name}", flavour=first, main={
-            "relayhost": f"[127.0.0.1]:{port}", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s",
-            "queue_run_delay": "1s"})
-        with system:
-            for number in range(3):
-                smtp_send(system, "joe@client.example", [f"a{number}@far.example", f"b{number}@far.example"])
-            system.wait_queued("deferred", 3)
-        next_hop = sink(port=port)
-        again = Instance(workdir / f"to-{second.name}", flavour=second, queue_directory=system.queue_directory,
-                         main=dict(system.main, **{name: value for name, value in {
-                             "daemon_directory": second.daemon_directory,
-                             "command_directory": second.command_directory, **second.parameters}.items()}))
-        with again:
-            wait_until(lambda: sum(len(m.recipients) for m in next_hop.messages) == 6, 40,
-                       lambda: f"six recipients; {again.log.text()[-3000:]}")
-            again.wait_queue_empty()
-        next_hop.close()
-
-
 def test_manual_of_parameters(flavour):
     """postconf(5) comes from the table of parameters: each is there, with its default."""
     if flavour.is_postfix:

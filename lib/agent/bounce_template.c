@@ -122,7 +122,8 @@ bool bounce_templates_parse(struct bounce_templates *t, struct str text, struct 
             return err_set(err, ERR_PERMANENT, "template without end: " STR_FMT, STR_ARG(name)) == 0;
         struct bounce_template one = parse_one(body);
         if (str_is_nocase(one.charset, STR("us-ascii")) && !str_is_ascii(body))
-            log_warn("8-bit message text in " STR_FMT ": the built-in one is used", STR_ARG(str_trim(name)));
+            log_warn("8-bit message text in %s template, whose charset is us-ascii: the built-in one is used",
+                     bounce_template_names[notice]);
         else
             t->of[notice] = one;
     }
@@ -131,7 +132,15 @@ bool bounce_templates_parse(struct bounce_templates *t, struct str text, struct 
 
 // ---- Expansion
 
-static void define_times(struct conf *conf, const char *parameter, int64_t seconds)
+static bool is_used(const struct bounce_templates *t, struct str name)
+{
+    bool found = false;
+    for (int i = 0; i < BOUNCE_TEMPLATE_COUNT; i++)
+        found |= str_find_str(t->of[i].body, name) >= 0;
+    return found;
+}
+
+static void define_times(const struct bounce_templates *t, struct conf *conf, const char *parameter, int64_t seconds)
 {
     static const struct {
         const char *name;
@@ -142,7 +151,10 @@ static void define_times(struct conf *conf, const char *parameter, int64_t secon
         buf_clear(&name);
         buf_clear(&value);
         buf_addf(&name, "%s_%s", parameter, units[i].name);
-        buf_add_u64(&value, (uint64_t)((seconds + units[i].seconds / 2) / units[i].seconds));
+        int64_t rounded = (seconds + units[i].seconds / 2) / units[i].seconds;
+        if (rounded == 0 && seconds > 0 && is_used(t, buf_str(&name)))
+            log_warn("zero result in delay template conversion of parameter \"%s\"", buf_cstr(&name));
+        buf_add_u64(&value, (uint64_t)rounded);
         (void)conf_override(conf, buf_str(&name), buf_str(&value));
     }
     buf_release(&name);
@@ -177,8 +189,8 @@ void bounce_templates_read(struct bounce_templates *t, const char *path, struct 
 void bounce_templates_expand(struct bounce_templates *t, struct conf *conf, const struct settings *settings,
                              struct arena *arena)
 {
-    define_times(conf, "delay_warning_time", settings->delay_warning_time);
-    define_times(conf, "maximal_queue_lifetime", settings->maximal_queue_lifetime);
+    define_times(t, conf, "delay_warning_time", settings->delay_warning_time);
+    define_times(t, conf, "maximal_queue_lifetime", settings->maximal_queue_lifetime);
     for (int i = 0; i < BOUNCE_TEMPLATE_COUNT; i++)
         expand_body(&t->of[i], conf, arena);
 }
