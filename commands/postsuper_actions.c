@@ -13,14 +13,7 @@
 
 enum { MODE_EXPIRED = 0010 };
 
-struct action {
-    char letter;
-    const char *to;   // NULL: not moved
-    const char *done; // "QID: ..."
-    const char *summary;
-    const char *from[6];
-};
-static const struct action actions[] = {
+static const struct postsuper_action actions[] = {
     {'d',
      NULL,
      "removed",
@@ -33,7 +26,7 @@ static const struct action actions[] = {
     {'r', QUEUE_MAILDROP, "requeued", "Requeued", {QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
 };
 
-static const struct action *find_action(char letter)
+const struct postsuper_action *postsuper_find_action(char letter)
 {
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
         if (actions[i].letter == letter)
@@ -49,12 +42,19 @@ bool postsuper_queue_is_selected(const struct postsuper *ps, const char *queue)
     return ps->queue_count == 0;
 }
 
-static void remove_logs(struct postsuper *ps, struct str id)
+static const char *const logs[] = {QUEUE_BOUNCE, QUEUE_DEFER, QUEUE_TRACE};
+
+void postsuper_look_for_logs(struct postsuper *ps, bool looks)
 {
-    static const char *const logs[] = {QUEUE_BOUNCE, QUEUE_DEFER, QUEUE_TRACE};
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++)
+        ps->has_no_logs[i] = looks && queue_is_empty(AT_FDCWD, logs[i]);
+}
+
+void postsuper_remove_logs(struct postsuper *ps, struct str id)
+{
     struct err err = ERR_INIT;
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++)
-        if (queue_file_remove(AT_FDCWD, &ps->layout, logs[i], id, &err) < 0)
+        if (!ps->has_no_logs[i] && queue_file_remove(AT_FDCWD, &ps->layout, logs[i], id, &err) < 0)
             log_warn("%s", err.text);
 }
 
@@ -89,13 +89,13 @@ static int requeue(struct postsuper *ps, const char *queue, struct str id, struc
         rc = queue_file_move(AT_FDCWD, &ps->layout, id, queue, QUEUE_MAILDROP, err);
     }
     if (rc == 1)
-        remove_logs(ps, id);
+        postsuper_remove_logs(ps, id);
     buf_release(&path);
     return rc;
 }
 
 // 1 done, 0 not there, -1 failed.
-static int act_in_queue(struct postsuper *ps, const struct action *action, const char *queue, struct str id,
+static int act_in_queue(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id,
                         struct err *err)
 {
     switch (action->letter) {
@@ -147,7 +147,7 @@ static bool exists(const struct postsuper *ps, const char *queue, struct str id)
     return is;
 }
 
-static bool would_act(struct postsuper *ps, const struct action *action, const char *queue, struct str id)
+static bool would_act(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id)
 {
     if (!exists(ps, queue, id))
         return false;
@@ -157,7 +157,7 @@ static bool would_act(struct postsuper *ps, const struct action *action, const c
     return true;
 }
 
-static bool act(struct postsuper *ps, const struct action *action, const char *queue, struct str id, bool is_said)
+bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id, bool is_said)
 {
     struct err err = ERR_INIT;
     if (!is_chosen(ps, queue, id))
@@ -170,17 +170,17 @@ static bool act(struct postsuper *ps, const struct action *action, const char *q
     if (rc != 1)
         return false;
     if (action->letter == 'd')
-        remove_logs(ps, id);
+        postsuper_remove_logs(ps, id);
     if (is_said)
         log_info(STR_FMT ": %s", STR_ARG(id), action->done);
     ps->done[(unsigned char)action->letter]++;
     return true;
 }
 
-static void act_on_id(struct postsuper *ps, const struct action *action, struct str id)
+static void act_on_id(struct postsuper *ps, const struct postsuper_action *action, struct str id)
 {
     for (const char *const *queue = action->from; *queue != NULL; queue++)
-        if (postsuper_queue_is_selected(ps, *queue) && act(ps, action, *queue, id, true))
+        if (postsuper_queue_is_selected(ps, *queue) && postsuper_act_in(ps, action, *queue, id, true))
             return; // an id is in one queue
 }
 
@@ -190,38 +190,9 @@ void postsuper_act(struct postsuper *ps, char letter, struct str id)
         log_warn("invalid mail queue id: " STR_FMT, STR_ARG(id));
         return;
     }
-    act_on_id(ps, find_action(letter), id);
+    act_on_id(ps, postsuper_find_action(letter), id);
     if (letter == 'f' && !ps->is_dry_run)
-        act_on_id(ps, find_action('H'), id);
-}
-
-static void act_on_queue(struct postsuper *ps, const struct action *action, const char *queue)
-{
-    struct err err = ERR_INIT;
-    struct buf copy = BUF_INIT;
-    struct str id;
-    bool is_said = !queue_filter_is_empty(&ps->filter);
-    struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, &err);
-    int rc = names == NULL ? -1 : 0;
-    while (names != NULL && (rc = queue_scan_next(names, &id, &err)) == 1) {
-        buf_clear(&copy);
-        buf_add_str(&copy, id); // renaming may change what the name points to
-        (void)act(ps, action, queue, buf_str(&copy), is_said);
-    }
-    if (rc < 0)
-        log_warn("%s", err.text);
-    queue_scan_close(names);
-    buf_release(&copy);
-}
-
-void postsuper_act_on_all(struct postsuper *ps, char letter)
-{
-    const struct action *action = find_action(letter);
-    for (const char *const *queue = action->from; *queue != NULL; queue++)
-        if (postsuper_queue_is_selected(ps, *queue) && queue_filter_may_match_queue(&ps->filter, str_from(*queue)))
-            act_on_queue(ps, action, *queue);
-    if (letter == 'f' && !ps->is_dry_run)
-        postsuper_act_on_all(ps, 'H');
+        act_on_id(ps, postsuper_find_action('H'), id);
 }
 
 void postsuper_expect(struct postsuper *ps, char letter)
@@ -237,6 +208,6 @@ void postsuper_summarize(const struct postsuper *ps)
     for (const char *letter = order; *letter; letter++) {
         unsigned count = ps->done[(unsigned char)*letter];
         if (ps->is_expected[(unsigned char)*letter])
-            log_info("%s: %u message%s", find_action(*letter)->summary, count, count == 1 ? "" : "s");
+            log_info("%s: %u message%s", postsuper_find_action(*letter)->summary, count, count == 1 ? "" : "s");
     }
 }

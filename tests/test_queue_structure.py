@@ -63,7 +63,7 @@ STEPS = [
     ("-S", {"enable_long_queue_ids": "yes"}),
     ("-s", {"enable_long_queue_ids": "yes", "hash_queue_names": "deferred,defer,bounce,incoming,hold,active", "hash_queue_depth": "2"}),
     ("-s", {"hash_queue_names": "defer", "hash_queue_depth": "3"}),
-    ("-s -p", {"hash_queue_names": "", "hash_queue_depth": "1"}),
+    ("-s -p", {"hash_queue_names": "hold", "hash_queue_depth": "1"}),
 ]
 
 

@@ -11,15 +11,15 @@
 #include "lib/mail/address.h"
 #include "lib/mail/bounce_log.h"
 
-enum { LOG_MAX = 4 * 1024 * 1024, MODE_EXPIRED = 0010, MODE_OWNER = 0700 };
+enum { LOG_MAX = 4 * 1024 * 1024, LOG_PIECE = 16 * 1024, MODE_EXPIRED = 0010, MODE_OWNER = 0700 };
 
 struct list_walk {
     const struct queue_layout *layout;
     const struct queue_list_sink *sink;
     struct arena arena; // reset for each message
-    struct buf clean;
+    struct buf clean, log;
     struct map told; // addresses that a log spoke of
-    bool skips_logs;
+    bool skips_logs, has_bounce_logs;
 };
 
 static struct str printable(struct list_walk *w, struct str text)
@@ -59,14 +59,13 @@ static int read_log(struct list_walk *w, const char *which, struct str id, struc
     int fd = queue_file_open(AT_FDCWD, w->layout, which, id, O_RDONLY, &err);
     if (fd < 0)
         return -1;
-    ssize_t n = 1;
-    while (n > 0 && text->len < LOG_MAX) {
-        buf_reserve(text, 64 * 1024);
-        n = read(fd, text->ptr + text->len, 64 * 1024);
+    ssize_t n = LOG_PIECE;
+    while (n == LOG_PIECE && text->len < LOG_MAX) { // a short read is the end of a file
+        buf_reserve(text, LOG_PIECE + 1);
+        n = read(fd, text->ptr + text->len, LOG_PIECE);
         if (n > 0)
             text->len += (size_t)n;
     }
-    buf_reserve(text, 1);
     text->ptr[text->len] = '\0';
     close(fd);
     return n < 0 ? -1 : 0;
@@ -75,11 +74,10 @@ static int read_log(struct list_walk *w, const char *which, struct str id, struc
 static int tell_log(struct list_walk *w, const char *which, struct str id)
 {
     bool is_defer = strcmp(which, QUEUE_DEFER) == 0;
-    struct buf text = BUF_INIT;
     struct bounce_entry e;
     int rc = 0;
-    if (read_log(w, which, id, &text) == 0) {
-        struct str rest = buf_str(&text);
+    if (read_log(w, which, id, &w->log) == 0) {
+        struct str rest = buf_str(&w->log);
         for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &w->arena, &e) == 1;
              n++) {
             map_set(&w->told, e.recipient, w);
@@ -88,7 +86,6 @@ static int tell_log(struct list_walk *w, const char *which, struct str id)
             rc = tell_recipient(w, &e, is_defer ? "delay_reason" : "bounce_reason");
         }
     }
-    buf_release(&text);
     return rc;
 }
 
@@ -97,7 +94,7 @@ static int tell_recipients(struct list_walk *w, struct str queue, struct str id,
 {
     bool has_logs = !w->skips_logs && !str_is(queue, STR(QUEUE_MAILDROP));
     int rc = has_logs ? tell_log(w, QUEUE_DEFER, id) : 0;
-    if (rc == 0 && has_logs)
+    if (rc == 0 && has_logs && w->has_bounce_logs)
         rc = tell_log(w, QUEUE_BOUNCE, id);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct bounce_entry e = {.original_recipient = items[i].original, .recipient = items[i].address};
@@ -150,14 +147,13 @@ static int tell_message(struct list_walk *w, int fd, struct queue_list_message *
     return tell_recipients(w, m->queue, m->id, envelope.recipients, envelope.recipient_count_read);
 }
 
-static int tell_file(struct list_walk *w, const char *queue, struct str id)
+// Takes the descriptor.
+static int tell_file(struct list_walk *w, const char *queue, struct str id, int fd)
 {
-    struct err err = ERR_INIT;
     struct stat st;
     int rc = 0;
-    int fd = queue_file_open(AT_FDCWD, w->layout, queue, id, O_RDONLY, &err);
     if (fd < 0)
-        return 0;
+        return 0; // gone meanwhile
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & MODE_OWNER) == QUEUE_MODE_READY) {
         struct queue_list_message m = {
             .queue = str_from(queue),
@@ -181,24 +177,28 @@ static int walk_queue(struct list_walk *w, const char *queue, struct err *err)
     if (names == NULL)
         return -1;
     int rc;
-    while ((rc = queue_scan_next(names, &id, err)) == 1)
-        if (tell_file(w, queue, id) < 0) {
+    w->has_bounce_logs = !queue_is_empty(AT_FDCWD, QUEUE_BOUNCE); // mostly nobody needs to look for one
+    while ((rc = queue_scan_next(names, &id, err)) == 1) {
+        int fd = openat(queue_scan_dirfd(names), id.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (tell_file(w, queue, id, fd) < 0) {
             rc = err_set(err, ERR_CANCELLED, "the listing was given up");
             break;
         }
+    }
     queue_scan_close(names);
     return rc;
 }
 
 static void walk_init(struct list_walk *w, const struct queue_layout *layout, const struct queue_list_sink *sink)
 {
-    *w = (struct list_walk){.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .told = MAP_INIT};
+    *w = (struct list_walk){.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .log = BUF_INIT, .told = MAP_INIT};
 }
 
 static void walk_release(struct list_walk *w)
 {
     arena_release(&w->arena);
     buf_release(&w->clean);
+    buf_release(&w->log);
 }
 
 int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err)
@@ -227,8 +227,10 @@ int queue_list_envelopes(const struct queue_layout *layout, const struct queue_l
 int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id)
 {
     struct list_walk w;
+    struct err err = ERR_INIT;
     walk_init(&w, layout, sink);
-    int rc = tell_file(&w, queue, id);
+    w.has_bounce_logs = true;
+    int rc = tell_file(&w, queue, id, queue_file_open(AT_FDCWD, layout, queue, id, O_RDONLY, &err));
     walk_release(&w);
     return rc;
 }

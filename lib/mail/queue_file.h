@@ -46,6 +46,7 @@ bool queue_id_is_valid(struct str id);
 bool queue_id_is_long(struct str id);
 // The id of the same time for a file that has another inode (restored, copied), appended: long when `id` is and may stay so.
 void queue_id_add_for_inode(struct buf *b, struct str id, uint64_t inode, bool may_be_long);
+unsigned char queue_hash_char(struct str id); // names the first hash directory
 // "deferred/8/89654A94383" (NUL-terminated in buf_r). 0, or -1 for an invalid id.
 int queue_path(const struct queue_layout *layout, const char *queue, struct str id, struct buf *path_r);
 
@@ -69,7 +70,9 @@ int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err); //
 // Moves the file of the last name to where the layout says, when it lies in another hash directory (hash_queue_depth was
 // changed, a file was put there by hand). 1 moved, 0 in place or gone, -1.
 int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, struct str id, struct err *err);
+int queue_scan_dirfd(const struct queue_scan *s); // the directory that holds the name just told, for calls without a long path
 void queue_scan_close(struct queue_scan *s);
+bool queue_is_empty(int queue_dirfd, const char *queue); // no file: also when it cannot be read
 
 // ---- Reading
 struct queue_recipient {

@@ -45,6 +45,13 @@ void queue_id_add_for_inode(struct buf *b, struct str id, uint64_t inode, bool m
     buf_addf(b, "%.*s%llX", MICROS_HEX_WIDTH, hash, (unsigned long long)inode);
 }
 
+unsigned char queue_hash_char(struct str id)
+{
+    char hash[QUEUE_HASH_MAX];
+    queue_id_hash(id, hash);
+    return (unsigned char)hash[0];
+}
+
 bool queue_id_is_valid(struct str id)
 {
     if (id.len == 0 || id.len > QUEUE_ID_MAX)

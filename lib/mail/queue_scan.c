@@ -100,6 +100,20 @@ int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, s
     return rc;
 }
 
+int queue_scan_dirfd(const struct queue_scan *s)
+{
+    return dirfd(s->dirs[s->depth - 1]);
+}
+
+bool queue_is_empty(int queue_dirfd, const char *queue)
+{
+    struct str id;
+    struct queue_scan *s = queue_scan_open(queue_dirfd, queue, NULL);
+    bool is_empty = s == NULL || queue_scan_next(s, &id, NULL) != 1;
+    queue_scan_close(s);
+    return is_empty;
+}
+
 void queue_scan_close(struct queue_scan *s)
 {
     if (s == NULL)
