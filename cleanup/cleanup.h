@@ -51,9 +51,11 @@ struct cleanup_message {
     struct submit_result result; // code 0 while all is well; the first failure stays
 
     // As submitted; texts live in the arena.
-    struct str sender, fullname, envelope_id, verp, filter, redirect, received_before, received_after, log_tag, log_text;
+    struct str sender, fullname, envelope_id, verp, filter, late_filter, redirect, received_before, received_after, log_tag, log_text;
     struct queue_attr *attrs;
     size_t attr_count;
+    struct str *prepended; // header lines above Received:
+    size_t prepended_count;
     unsigned flags;
     int64_t arrival_us;
     int ret_flags, trace_flags, sendopts;
@@ -108,10 +110,12 @@ void cleanup_flush(struct cleanup_message *m, size_t above); // writes `out` whe
 // cleanup_envelope.c: from the first frame to the envelope records
 void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v) CO; // creates the file
 void cleanup_take_recipients(struct cleanup_message *m, const struct ipc_view *v) CO;
+void cleanup_take_orders(struct cleanup_message *m, const struct ipc_view *v); // of the last frame
 
 // cleanup_map.c
 // Rewrites, maps and expands a recipient, and writes what comes of it.
 void cleanup_add_recipient(struct cleanup_message *m, const struct submit_recipient *r) CO;
+void cleanup_add_bcc(struct cleanup_message *m, struct str addresses); // a blind copy to each
 void cleanup_find_bcc(struct cleanup_message *m) CO; // always_bcc and sender_bcc_maps
 void cleanup_add_collected(struct cleanup_message *m) CO; // the recipients of bcc and from_headers
 struct str cleanup_map_sender(struct cleanup_message *m, struct str sender) CO;

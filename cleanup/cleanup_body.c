@@ -24,6 +24,8 @@ void cleanup_begin_content(struct cleanup_message *m)
     m->has_content = m->is_first_line = true;
     queue_record_add(&m->out, REC_MESSAGE, STR(""));
     m->data_offset = cleanup_offset(m);
+    for (size_t i = 0; i < m->prepended_count; i++)
+        cleanup_header(m, m->prepended[i]);
     if (m->received_before.len == 0)
         return;
     buf_clear(&m->scratch);

@@ -21,6 +21,8 @@ static void put_extracted(struct cleanup_message *m) CO
         bad |= queue_record_add_attr(&m->out, "message_id", m->message_id);
     if (m->encoding.len > 0)
         bad |= queue_record_add_attr(&m->out, "encoding", m->encoding);
+    if (m->late_filter.len > 0)
+        bad |= queue_record_add_text(&m->out, REC_FILTER, m->filter = m->late_filter);
     if (m->redirect.len > 0)
         bad |= queue_record_add_text(&m->out, REC_REDIRECT, m->redirect);
     cleanup_add_collected(m);
@@ -113,6 +115,20 @@ static void sync_file(struct cleanup_message *m) CO
 
 // ---- The end
 
+// Put on hold after the file was begun: it moves before it becomes ready, so that nobody takes it in between.
+static void hold_late(struct cleanup_message *m)
+{
+    struct err err = ERR_INIT;
+    if ((m->flags & SUBMIT_HOLD) == 0 || strcmp(m->queue, QUEUE_HOLD) == 0)
+        return;
+    if (queue_file_move(m->daemon->queue_dirfd, &m->daemon->layout, buf_str(&m->id), m->queue, QUEUE_HOLD, &err) < 0) {
+        errno = err.errnum;
+        cleanup_refuse_write(m, "put on hold");
+        return;
+    }
+    m->queue = QUEUE_HOLD;
+}
+
 static void log_resent_id(struct cleanup_message *m)
 {
     if ((m->headers_seen & SEEN_RESENT_MESSAGE_ID) == 0 && m->resent_message_id.len == 0)
@@ -153,6 +169,8 @@ void cleanup_commit(struct cleanup_message *m)
     }
     put_sizes(m);
     cleanup_flush(m, 0);
+    if (cleanup_is_good(m))
+        hold_late(m);
     if (cleanup_is_good(m))
         sync_file(m);
     if (!cleanup_is_good(m))

@@ -33,6 +33,19 @@ static void read_attrs(struct cleanup_message *m, const struct ipc_view *v)
     }
 }
 
+static void read_prepended(struct cleanup_message *m, const struct ipc_view *v)
+{
+    struct str name, value;
+    size_t at = 0, count = 0;
+    while (ipc_next(v, &at, &name, &value))
+        count += str_is(name, STR(SUBMIT_PREPEND));
+    m->prepended = ARENA_ARRAY(&m->arena, struct str, count);
+    at = 0;
+    while (ipc_next(v, &at, &name, &value))
+        if (str_is(name, STR(SUBMIT_PREPEND)) && m->prepended_count < count)
+            m->prepended[m->prepended_count++] = arena_str(&m->arena, value);
+}
+
 static void read_fields(struct cleanup_message *m, const struct ipc_view *v)
 {
     m->sender = field(m, v, SUBMIT_SENDER);
@@ -52,6 +65,7 @@ static void read_fields(struct cleanup_message *m, const struct ipc_view *v)
     m->sendopts = (int)ipc_int_or(v, SUBMIT_SENDOPTS, 0);
     m->is_local = true;
     read_attrs(m, v);
+    read_prepended(m, v);
 }
 
 static void create_file(struct cleanup_message *m)
@@ -178,4 +192,17 @@ void cleanup_take_recipients(struct cleanup_message *m, const struct ipc_view *v
             r = (struct submit_recipient){.dsn_orcpt = STR("")};
         }
     }
+}
+
+void cleanup_take_orders(struct cleanup_message *m, const struct ipc_view *v)
+{
+    struct str redirect = field(m, v, SUBMIT_END_REDIRECT), name, value;
+    size_t at = 0;
+    m->flags |= (unsigned)ipc_int_or(v, SUBMIT_END_FLAGS, 0) & (SUBMIT_HOLD | SUBMIT_DISCARD);
+    m->late_filter = field(m, v, SUBMIT_END_FILTER);
+    if (redirect.len > 0)
+        m->redirect = redirect;
+    while (ipc_next(v, &at, &name, &value))
+        if (str_is(name, STR(SUBMIT_END_BCC)))
+            cleanup_add_bcc(m, value);
 }

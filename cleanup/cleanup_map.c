@@ -99,7 +99,7 @@ void cleanup_remember(struct cleanup_message *m, struct cleanup_recipients *list
     list->items[list->count++] = *r;
 }
 
-static void remember_bcc(struct cleanup_message *m, struct str addresses)
+void cleanup_add_bcc(struct cleanup_message *m, struct str addresses)
 {
     struct address_list list;
     struct err err = ERR_INIT;
@@ -123,7 +123,7 @@ static void find_bcc_in(struct cleanup_message *m, struct table_list *maps, cons
     if (found < 0)
         refuse_lookup(m, map_name, address, &err);
     if (found > 0)
-        remember_bcc(m, arena_str(&m->arena, buf_str(&value)));
+        cleanup_add_bcc(m, arena_str(&m->arena, buf_str(&value)));
     buf_release(&value);
 }
 
@@ -132,7 +132,7 @@ void cleanup_find_bcc(struct cleanup_message *m)
     if ((m->flags & SUBMIT_MAP) == 0 || (m->flags & SUBMIT_BOUNCE) != 0)
         return;
     if (m->daemon->settings->always_bcc.len > 0)
-        remember_bcc(m, m->daemon->settings->always_bcc);
+        cleanup_add_bcc(m, m->daemon->settings->always_bcc);
     find_bcc_in(m, m->daemon->sender_bcc, "sender_bcc_maps", m->sender);
 }
 

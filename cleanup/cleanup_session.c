@@ -43,6 +43,8 @@ static bool take_content(struct cleanup_message *m, const struct ipc_view *v) CO
         cleanup_begin_content(m);
     if (has_text && cleanup_is_good(m))
         cleanup_take_text(m, text);
+    if (is_last && cleanup_is_good(m))
+        cleanup_take_orders(m, v);
     return is_last;
 }
 

@@ -61,6 +61,10 @@ static void finish_message(struct smtpd_session *s) CO
     smtpd_store_text(s, buf_str(&tail));
     buf_release(&tail);
     s->stage = "END-OF-MESSAGE";
+    if (!s->transaction.is_bad && !smtpd_allows(s, ACCESS_END_OF_DATA, smtpd_only_recipient(s))) {
+        smtpd_transaction_reset(s);
+        return;
+    }
     smtpd_store_finish(s, &result);
     if (result.code == 250) {
         s->errors = s->junk = 0;
@@ -70,6 +74,18 @@ static void finish_message(struct smtpd_session *s) CO
     }
     s->has_bare_lf |= s->transaction.content.saw_bare_lf;
     smtpd_transaction_reset(s);
+}
+
+// False: refused by smtpd_data_restrictions; the reply was sent, the chunk must still be read.
+static bool begin_content(struct smtpd_session *s) CO
+{
+    if (!smtpd_allows(s, ACCESS_DATA, smtpd_only_recipient(s))) {
+        smtpd_store_fail(s, 554, "5.7.1", "Error: refused");
+        return false;
+    }
+    smtpd_content_init(&s->transaction.content, false);
+    (void)smtpd_store_begin(s);
+    return true;
 }
 
 void smtpd_bdat(struct smtpd_session *s, struct str arguments)
@@ -87,16 +103,16 @@ void smtpd_bdat(struct smtpd_session *s, struct str arguments)
         smtpd_reply(s, "521 5.5.4 Syntax: BDAT count [LAST]");
         return;
     }
-    bool was_bad = t->is_bad;
-    if (!was_bad && is_chunk_welcome(s, size, is_last) && !t->has_bdat) {
-        smtpd_content_init(&t->content, false);
-        (void)smtpd_store_begin(s);
-    }
+    bool was_bad = t->is_bad, has_reply = false;
+    if (!was_bad && is_chunk_welcome(s, size, is_last) && !t->has_bdat)
+        has_reply = !begin_content(s);
     t->has_bdat = true;
     t->bdat_bytes += size;
     if (!read_chunk(s, size))
         return;
-    if (was_bad)
+    if (has_reply)
+        s->command_failed = true;
+    else if (was_bad)
         smtpd_reply(s, "551 5.0.0 Discarded %lld bytes after earlier error", (long long)size);
     else if (t->is_bad)
         smtpd_reply(s, "%d %s %s", t->failure.code, t->failure.status, t->failure.reason);

@@ -51,8 +51,7 @@ static bool read_content(struct smtpd_session *s) CO
     return is_open;
 }
 
-// The recipient, for restrictions after RCPT, when there is exactly one.
-static struct str only_recipient(const struct smtpd_session *s)
+struct str smtpd_only_recipient(const struct smtpd_session *s)
 {
     return s->transaction.recipient_count == 1 ? s->transaction.recipients[0].address : STR_NULL;
 }
@@ -69,7 +68,7 @@ static bool is_data_allowed(struct smtpd_session *s, struct str arguments) CO
     else if (arguments.len > 0)
         smtpd_reply(s, "501 5.5.4 Syntax: DATA");
     else
-        return smtpd_allows(s, ACCESS_DATA, only_recipient(s));
+        return smtpd_allows(s, ACCESS_DATA, smtpd_only_recipient(s));
     return false;
 }
 
@@ -98,6 +97,10 @@ void smtpd_data(struct smtpd_session *s, struct str arguments)
         return;
     }
     s->stage = "END-OF-MESSAGE";
+    if (!t->is_bad && !smtpd_allows(s, ACCESS_END_OF_DATA, smtpd_only_recipient(s))) {
+        smtpd_transaction_reset(s);
+        return;
+    }
     smtpd_store_finish(s, &result);
     if (result.code == 250) {
         s->errors = s->junk = 0;

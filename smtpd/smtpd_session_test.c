@@ -37,6 +37,9 @@ int submit_write(struct submit *s, struct str text, struct err *err)
     buf_add_str(&stored.content, text);
     return 0;
 }
+void submit_order(struct submit *s, const struct submit_orders *orders)
+{
+}
 int submit_finish(struct submit *s, struct submit_result *result_r, struct err *err)
 {
     mem_free(s);

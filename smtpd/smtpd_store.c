@@ -163,6 +163,28 @@ static struct str client_line(struct smtpd_session *s)
     return text;
 }
 
+static const struct str *list_texts(struct arena *a, const struct smtpd_texts *texts, size_t *count_r)
+{
+    size_t count = 0;
+    for (const struct smtpd_text *t = texts->first; t != NULL; t = t->next)
+        count++;
+    struct str *list = ARENA_ARRAY(a, struct str, count);
+    *count_r = 0;
+    for (const struct smtpd_text *t = texts->first; t != NULL; t = t->next)
+        list[(*count_r)++] = t->text;
+    return list;
+}
+
+// What restrictions asked for, up to the end of the content.
+static void give_orders(struct smtpd_session *s)
+{
+    const struct smtpd_transaction *t = &s->transaction;
+    struct submit_orders orders = {.flags = (t->is_held ? SUBMIT_HOLD : 0) | (t->is_dropped ? SUBMIT_DISCARD : 0), .filter = t->filter,
+                                   .redirect = t->redirect};
+    orders.bcc = list_texts(&s->transaction_arena, &t->bcc, &orders.bcc_count);
+    submit_order(t->submit, &orders);
+}
+
 int smtpd_store_begin(struct smtpd_session *s)
 {
     struct smtpd_transaction *t = &s->transaction;
@@ -172,9 +194,7 @@ int smtpd_store_begin(struct smtpd_session *s)
     struct str no_maps = STR("no_address_mappings"), no_checks = STR("no_header_body_checks");
     struct submit_envelope e = {.sender = t->sender, .recipients = t->recipients, .recipient_count = t->recipient_count,
                                 .arrival_us = t->started_us, .envelope_id = t->envelope_id, .ret_flags = t->ret_flags,
-                                .sendopts = t->sendopts, .filter = t->filter.len > 0 ? t->filter : s->settings->content_filter,
-                                .redirect = t->redirect,
-                                .flags = (t->is_held ? SUBMIT_HOLD : 0) | (t->is_dropped ? SUBMIT_DISCARD : 0)};
+                                .sendopts = t->sendopts, .filter = s->settings->content_filter, .flags = 0};
 
     if (str_find_str(s->settings->receive_override_options, no_maps) < 0)
         e.flags |= SUBMIT_MAP;
@@ -186,6 +206,7 @@ int smtpd_store_begin(struct smtpd_session *s)
     e.attrs = attrs.items;
     e.attr_count = attrs.count;
     make_received(s, &e);
+    e.prepended = list_texts(a, &t->prepended, &e.prepended_count);
     e.log_tag = arena_strf(a, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
     e.log_text = client_line(s);
     t->content_bytes = 0;
@@ -222,6 +243,8 @@ void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r)
     struct smtpd_transaction *t = &s->transaction;
     struct err err = ERR_INIT;
     struct submit *submit = t->submit;
+    if (submit != NULL)
+        give_orders(s);
     t->submit = NULL;
     if (t->postdrop != NULL) {
         smtpd_postdrop_finish(t->postdrop, result_r);

@@ -27,6 +27,7 @@ struct submit {
     struct buf text;       // content not yet in a frame
     struct buf recipients; // frames with the recipients beyond the first, finished
     int64_t patience;      // ms each wait may take
+    struct submit_orders orders;
     bool has_begun;        // cleanup has taken the first frame
     bool has_verdict;      // `result` was given before the end of the message
     struct submit_result result;
@@ -130,6 +131,8 @@ static void add_envelope(struct ipc_msg *m, const struct submit_envelope *e)
     add_number(m, SUBMIT_SENDOPTS, e->sendopts);
     add_text(m, SUBMIT_BEFORE, e->received_before);
     add_text(m, SUBMIT_AFTER, e->received_after);
+    for (size_t i = 0; i < e->prepended_count; i++)
+        ipc_add_str(m, SUBMIT_PREPEND, e->prepended[i]);
     add_text(m, SUBMIT_LOG_TAG, e->log_tag);
     add_text(m, SUBMIT_LOG_TEXT, e->log_text);
     for (size_t i = 0; i < e->attr_count; i++)
@@ -233,9 +236,25 @@ static int read_result(const struct ipc_view *v, struct submit_result *r, struct
     return 0;
 }
 
+void submit_order(struct submit *s, const struct submit_orders *orders)
+{
+    s->orders = *orders;
+}
+
+static void add_orders(struct submit *s)
+{
+    add_number(&s->frame, SUBMIT_END_FLAGS, s->orders.flags);
+    add_text(&s->frame, SUBMIT_END_FILTER, s->orders.filter);
+    add_text(&s->frame, SUBMIT_END_REDIRECT, s->orders.redirect);
+    for (size_t i = 0; i < s->orders.bcc_count; i++)
+        ipc_add_str(&s->frame, SUBMIT_END_BCC, s->orders.bcc[i]);
+}
+
 static void add_content(struct submit *s, struct str text, bool is_last)
 {
     add_text(&s->frame, SUBMIT_TEXT, text);
+    if (is_last)
+        add_orders(s);
     ipc_add_int(&s->frame, SUBMIT_LAST, is_last);
 }
 

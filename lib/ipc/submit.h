@@ -45,6 +45,8 @@ struct submit_envelope {
     int ret_flags, trace_flags, sendopts;
     // The Received: header around the queue id, without final newline: before + QID + after. Both "" for none.
     struct str received_before, received_after;
+    const struct str *prepended; // header lines above it
+    size_t prepended_count;
     // A line that must stand in the log before cleanup's own: "TAG[PID]: QID: TEXT" is written by cleanup, who alone knows
     // the id in time: "postfix/smtpd[123]", "client=host[addr]".
     struct str log_tag, log_text;
@@ -61,6 +63,14 @@ struct submit; // one message under way
 struct submit *submit_begin(struct submit_pool *p, const struct submit_envelope *e, int64_t deadline, struct err *err) CO MUST_CHECK;
 // LF-separated text, any chunking; long lines are fine. Buffered; waits when cleanup is slow.
 int submit_write(struct submit *s, struct str text, struct err *err) CO MUST_CHECK;
+// What was decided about the message since it was begun; sent with its end. At most once. Borrows until submit_finish.
+struct submit_orders {
+    unsigned flags;              // SUBMIT_HOLD, SUBMIT_DISCARD
+    struct str filter, redirect; // in place of those of the envelope; "": none
+    const struct str *bcc;       // blind copies, of which nobody is told (NOTIFY=NEVER)
+    size_t bcc_count;
+};
+void submit_order(struct submit *s, const struct submit_orders *orders);
 // Ends the message and waits for the verdict. 0: *result_r says what happened (code 250 or a refusal). -1: cleanup could not be
 // reached or died: temporary, nothing is known to be stored. Frees s in any case.
 int submit_finish(struct submit *s, struct submit_result *result_r, struct err *err) CO MUST_CHECK;

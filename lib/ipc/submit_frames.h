@@ -30,6 +30,7 @@
 #define SUBMIT_SENDOPTS  "sendopts"
 #define SUBMIT_BEFORE    "before" // Received: header before and after the queue id
 #define SUBMIT_AFTER     "after"
+#define SUBMIT_PREPEND   "prepend" // repeated: header lines above it
 #define SUBMIT_LOG_TAG   "logtag"
 #define SUBMIT_LOG_TEXT  "logtext"
 #define SUBMIT_ATTR      "a" // repeated: name=value
@@ -39,6 +40,11 @@
 #define SUBMIT_RCPT_NOTIFY "n"
 #define SUBMIT_TEXT        "text"
 #define SUBMIT_LAST        "last"
+// Fields of the frame with last=1: what was decided on the way.
+#define SUBMIT_END_FLAGS    "endflags"
+#define SUBMIT_END_FILTER   "endfilter"
+#define SUBMIT_END_REDIRECT "endredirect"
+#define SUBMIT_END_BCC      "endbcc" // repeated
 // Fields of "result".
 #define SUBMIT_CODE     "code"
 #define SUBMIT_STATUS   "status"
