@@ -74,12 +74,6 @@ enum access_word judge_removed(struct access_walk *w, const struct access_rule *
     return access_refuse_config(w);
 }
 
-// Without the tables and services that they ask, these say nothing.
-static enum access_word judge_nothing(struct access_walk *w, const struct access_rule *r)
-{
-    return ACCESS_NEXT;
-}
-
 // name, argument, detail, identifies, judge, ahead
 const struct access_keyword access_keywords[] = {
     {"permit", ARGUMENT_NONE, GENERIC_PERMIT, false, judge_generic, NULL},
@@ -156,8 +150,8 @@ const struct access_keyword access_keywords[] = {
     {"reject_known_sender_login_mismatch", ARGUMENT_NONE, LOGIN_KNOWN, false, judge_login, NULL},
     {"reject_unauthenticated_sender_login_mismatch", ARGUMENT_NONE, LOGIN_UNAUTHENTICATED, false, judge_login, NULL},
     {"reject_sender_login_mismatch", ARGUMENT_NONE, LOGIN_ANY, false, judge_login, NULL},
-    {"reject_unverified_sender", ARGUMENT_NONE, 0, false, judge_nothing, NULL},
-    {"reject_unverified_recipient", ARGUMENT_NONE, 0, false, judge_nothing, NULL},
+    {"reject_unverified_sender", ARGUMENT_NONE, UNVERIFIED_SENDER, false, judge_unverified, NULL},
+    {"reject_unverified_recipient", ARGUMENT_NONE, UNVERIFIED_RECIPIENT, false, judge_unverified, NULL},
     {"reject_unlisted_sender", ARGUMENT_NONE, UNLISTED_SENDER, false, judge_unlisted, NULL},
     {NULL, ARGUMENT_NONE, 0, false, NULL, NULL},
 };

@@ -154,6 +154,9 @@ enum access_word access_defer_if_permit(struct access_walk *w, const struct acce
     __attribute__((format(printf, 4, 5)));
 enum access_word access_defer_if_reject(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+// What is not known for certain is the administrator's choice: *_tempfail_action.
+enum access_word access_refuse_uncertain(struct access_walk *w, struct str action, const struct access_subject *subject,
+                                         struct access_reply reply, struct str why);
 enum access_word access_apply_deferred(struct access_walk *w, const struct access_deferred *d); // the remembered refusal is the verdict
 struct access_effect *access_add_effect(struct access_walk *w, enum access_effect_kind kind, const char *verb);
 struct access_reason access_reason_now(const struct access_walk *w);
@@ -209,6 +212,8 @@ enum { UNLISTED_RECIPIENT, UNLISTED_SENDER };
 enum access_word judge_unlisted(struct access_walk *w, const struct access_rule *r) CO; // access_unlisted.c
 enum access_login { LOGIN_AUTHENTICATED, LOGIN_UNAUTHENTICATED, LOGIN_KNOWN, LOGIN_ANY };
 enum access_word judge_login(struct access_walk *w, const struct access_rule *r) CO; // access_login.c
+enum { UNVERIFIED_RECIPIENT, UNVERIFIED_SENDER };
+enum access_word judge_unverified(struct access_walk *w, const struct access_rule *r) CO; // access_verify.c
 enum table_subject { TABLE_CLIENT, TABLE_REVERSE, TABLE_HELO, TABLE_SENDER, TABLE_RECIPIENT, TABLE_ETRN, TABLE_LOGIN, TABLE_CERTIFICATE };
 enum access_word judge_table(struct access_walk *w, const struct access_rule *r) CO;              // access_table.c
 enum access_word judge_client_certificate(struct access_walk *w, const struct access_rule *r) CO; // access_table.c

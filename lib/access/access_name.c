@@ -58,15 +58,6 @@ static void look_up(struct access_walk *w, struct str name, struct existence *e)
     }
 }
 
-// What is not known for certain is the administrator's choice: *_tempfail_action.
-static enum access_word refuse_uncertain(struct access_walk *w, struct str action, const struct access_subject *subject, struct access_reply reply,
-                                         const char *why)
-{
-    if (str_is_nocase(action, STR("defer_if_permit")))
-        return access_defer_if_permit(w, subject, reply, "%s", why);
-    return access_refuse(w, subject, reply, "%s", why);
-}
-
 // ---- HELO
 
 // [1.2.3.4] or [IPv6:…]. Whatever starts as one must be one.
@@ -120,7 +111,7 @@ enum access_word judge_helo_exists(struct access_walk *w, const struct access_ru
     if (e.exists)
         return ACCESS_NEXT;
     if (e.is_temporary)
-        return refuse_uncertain(w, set->unknown_helo_hostname_tempfail_action, &subject, REPLY(450, "4.7.1"), "Host not found");
+        return access_refuse_uncertain(w, set->unknown_helo_hostname_tempfail_action, &subject, REPLY(450, "4.7.1"), STR("Host not found"));
     return access_refuse(w, &subject, REPLY(set->unknown_hostname_reject_code, "4.7.1"), "%s", e.is_malformed ? "Malformed DNS server reply" : "Host not found");
 }
 
@@ -183,7 +174,7 @@ enum access_word judge_address_exists(struct access_walk *w, const struct access
         return ACCESS_NEXT;
     const char *status = is_sender ? "4.1.8" : "4.1.2";
     if (e.is_temporary)
-        return refuse_uncertain(w, set->unknown_address_tempfail_action, &subject, REPLY(450, status), "Domain not found");
+        return access_refuse_uncertain(w, set->unknown_address_tempfail_action, &subject, REPLY(450, status), STR("Domain not found"));
     return access_refuse(w, &subject, REPLY(set->unknown_address_reject_code, status), "%s", e.is_malformed ? "Malformed DNS server reply" : "Domain not found");
 }
 

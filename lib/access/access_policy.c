@@ -48,7 +48,8 @@ static void tell_tls(struct telling *t, const struct access_tls *tls)
     tell(t, "tls_sni", tls->server_name);
 }
 
-// Names and order are those of the protocol. Which of several recipients is meant is nobody's guess: none is named then.
+// Names and order are those of the protocol. Of several recipients none is named; questions before the first recipient, and
+// VRFY, are about no message: they have no instance.
 static void tell_all(struct telling *t, const struct access_facts *f)
 {
     bool is_after_recipients = t->walk->stage == ACCESS_DATA || t->walk->stage == ACCESS_END_OF_DATA;
@@ -65,7 +66,7 @@ static void tell_all(struct telling *t, const struct access_facts *f)
     tell(t, "recipient", is_after_recipients && f->recipient_count > 1 ? STR("") : f->recipient);
     tell_number(t, "recipient_count", is_after_recipients ? f->recipient_count : 0);
     tell(t, "queue_id", f->queue_id);
-    tell(t, "instance", f->instance);
+    tell(t, "instance", t->walk->stage >= ACCESS_RCPT && f->sender.ptr != NULL ? f->instance : STR(""));
     tell_number(t, "size", f->size);
     tell(t, "etrn_domain", f->etrn_domain);
     tell(t, "stress", t->walk->access->settings->stress);

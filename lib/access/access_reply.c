@@ -211,6 +211,14 @@ enum access_word access_defer_if_reject(struct access_walk *w, const struct acce
     return end_if_sure(w);
 }
 
+enum access_word access_refuse_uncertain(struct access_walk *w, struct str action, const struct access_subject *subject,
+                                         struct access_reply reply, struct str why)
+{
+    if (str_is_nocase(action, STR("defer_if_permit")))
+        return access_defer_if_permit(w, subject, reply, STR_FMT, STR_ARG(why));
+    return access_refuse(w, subject, reply, STR_FMT, STR_ARG(why));
+}
+
 struct access_effect *access_add_effect(struct access_walk *w, enum access_effect_kind kind, const char *verb)
 {
     struct access_verdict *v = w->verdict;

@@ -8,6 +8,7 @@
 
 #define KEPT_MAX     8
 #define CALL_SECONDS 60
+#define POLL_MS      50 // the first pause; each is twice the one before, up to address_verify_poll_delay
 
 // Of the process: as the service is.
 static struct {
@@ -120,14 +121,18 @@ int verify_client_ask(const struct settings *settings, struct str address, struc
 {
     const struct exchange x = {.address = address, .arena = arena, .answer = answer_r};
 
-    for (int64_t tries = 1;; tries++) {
+    int64_t pause = POLL_MS, delay = settings->address_verify_poll_delay * 1000;
+    int64_t end = clock_ms() + (settings->address_verify_poll_count - 1) * delay;
+
+    for (;;) {
         if (converse(settings, &x, err) < 0)
             return -1;
-        if (answer_r->status != VERIFY_PENDING || tries >= settings->address_verify_poll_count)
+        if (answer_r->status != VERIFY_PENDING || clock_ms() >= end)
             return 0;
-        co_sleep_until(clock_deadline(settings->address_verify_poll_delay));
+        co_sleep_until(clock_ms() + pause < end ? clock_ms() + pause : end);
         if (co_is_cancelled())
             return err_set(err, ERR_CANCELLED, "this process ends");
+        pause = pause * 2 < delay ? pause * 2 : delay;
     }
 }
 

@@ -24,7 +24,8 @@ struct verify_answer {
     struct str text; // why: "host a[1.2.3.4] said: 550 5.1.1 … (in reply to RCPT TO command)"; printable, in the caller's arena
 };
 
-// Asks, and while a probe is under way asks again address_verify_poll_count times in all, address_verify_poll_delay apart.
+// Asks, and while a probe is under way asks again for as long as address_verify_poll_count questions take that are
+// address_verify_poll_delay apart; at first more often, for most probes are answered at once.
 // 0; -1: the service cannot be reached ("address verification problem").
 int verify_client_ask(const struct settings *settings, struct str address, struct arena *arena, struct verify_answer *answer_r,
                       struct err *err) CO MUST_CHECK;
