@@ -4,6 +4,7 @@
 // Passwords pass through: they are checked elsewhere (lib/sasl), logged nowhere, and wiped from the buffers of this session.
 // Trust: responses are hostile; smtpd_sasl_response_limit bounds each. Suspends: for the client and for the verdict.
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_tls.h"
 
 static bool is_enabled(const struct smtpd_session *s)
 {
@@ -12,7 +13,8 @@ static bool is_enabled(const struct smtpd_session *s)
 
 static bool lacks_encryption(const struct smtpd_session *s)
 {
-    return s->settings->smtpd_tls_auth_only && !s->tls.is_on;
+    const struct smtpd_tls *t = s->daemon->tls;
+    return !s->tls.is_on && (s->settings->smtpd_tls_auth_only || (t != NULL && t->is_required));
 }
 
 bool smtpd_auth_offer(struct smtpd_session *s, struct buf *mechanisms_r)
@@ -163,7 +165,7 @@ void smtpd_auth(struct smtpd_session *s, struct str arguments)
         smtpd_reply(s, "%s", why_not);
     } else if (count < 1 || count > 2) {
         smtpd_reply(s, "501 5.5.4 Syntax: AUTH mechanism");
-    } else {
+    } else if (smtpd_limit_auth(s)) {
         struct buf mechanism = BUF_INIT, initial = BUF_INIT; // what is read next overwrites the line
         buf_add_printable(&mechanism, words[0], SASL_NAME_MAX);
         if (count == 2 && !str_is(words[1], STR("=")))

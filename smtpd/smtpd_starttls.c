@@ -108,6 +108,7 @@ static void forget_clear_text(struct smtpd_session *s)
 {
     smtpd_transaction_reset(s);
     s->helo = STR_NULL;
+    s->sasl = (struct access_sasl){.method = STR_NULL};
     s->protocol = "SMTP";
 }
 
