@@ -88,8 +88,6 @@ static int requeue(struct postsuper *ps, const char *queue, struct str id, struc
         (void)!utimensat(AT_FDCWD, buf_cstr(&path), NULL, 0);
         rc = queue_file_move(AT_FDCWD, &ps->layout, id, queue, QUEUE_MAILDROP, err);
     }
-    if (rc == 1)
-        postsuper_remove_logs(ps, id);
     buf_release(&path);
     return rc;
 }
@@ -164,13 +162,14 @@ bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *actio
         return false;
     if (ps->is_dry_run)
         return would_act(ps, action, queue, id);
+    // First the logs: were they left behind alone, a later message with the same id would be said to have bounced.
+    if ((action->letter == 'd' || action->letter == 'r') && exists(ps, queue, id))
+        postsuper_remove_logs(ps, id);
     int rc = act_in_queue(ps, action, queue, id, &err);
     if (rc < 0)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.kind ? err.text : strerror(errno));
     if (rc != 1)
         return false;
-    if (action->letter == 'd')
-        postsuper_remove_logs(ps, id);
     if (is_said)
         log_info(STR_FMT ": %s", STR_ARG(id), action->done);
     ps->done[(unsigned char)action->letter]++;

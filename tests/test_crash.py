@@ -4,7 +4,6 @@ nothing is delivered again that was recorded as delivered.
 
 A sample of the points is tried by default, all with --full. Each test prints its points and outcomes (pytest -s)."""
 import collections
-import os
 import re
 import smtplib
 import time
@@ -70,6 +69,8 @@ class Rig:
         wait_until(lambda: not self.ready(), 30, lambda: f"{what}: empty queue, has {self.ready()}; stopped at "
                                                          f"{self.crash.where}; {self.system.log.text()[-3000:]}", 0.02)
         assert not self.system.queue_ids("corrupt"), what
+        for path in self.system.queue_files(LEFT_BY_WRITER)[LEFT_BY_WRITER]:
+            path.unlink()
 
 
 def each_point(rig, flow, is_full, capsys, name):
@@ -77,8 +78,8 @@ def each_point(rig, flow, is_full, capsys, name):
     rig.crash.arm(0)
     flow(rig)
     total = rig.crash.count
-    assert total > 3, "the flow changes the queue"
-    points = range(1, total + 1) if is_full else sorted({1 + number * (total - 1) // (SAMPLE - 1) for number in range(SAMPLE)})
+    assert total > 0, "the flow changes the queue"
+    points = range(1, total + 1) if is_full else sorted({1 + number * (total - 1) // max(1, min(SAMPLE, total) - 1) for number in range(min(SAMPLE, total))})
     outcomes, places = collections.Counter(), []
     for point in points:
         rig.crash.arm(point)
@@ -97,8 +98,8 @@ def outcome_of(copies, acknowledged):
     return f"{'acknowledged' if acknowledged else 'refused'}, {copies} delivered"
 
 
-def relay(rig):
-    mark, acknowledged = rig.send()
+def relay(rig, recipient=TO):
+    mark, acknowledged = rig.send(recipient)
     if acknowledged:
         wait_until(lambda: rig.copies(mark), 30, lambda: f"{mark} after {rig.crash.where}; {rig.system.log.text()[-3000:]}", 0.02)
     rig.settle("relay")
@@ -125,12 +126,12 @@ def test_deliver_to_maildir(instance, sink, workdir, is_full, capsys, virtual):
 
 
 def test_defer_and_deliver(instance, sink, workdir, is_full, capsys):
-    def flow(rig):
-        rig.sink.on("rcpt", "450 4.2.0 later", times=1)
-        outcome = relay(rig)
-        rig.sink.forget()
-        return outcome
-    each_point(Rig(instance, sink, workdir), flow, is_full, capsys, "defer and deliver")
+    rig, first_seen = Rig(instance, sink, workdir), {}
+
+    def refuse_at_first(session):  # also at the second try within one delivery, on a fresh connection
+        return "450 4.2.0 later" if time.monotonic() - first_seen.setdefault(session.argument, time.monotonic()) < 0.7 else None
+    rig.sink.on("rcpt", refuse_at_first)
+    each_point(rig, lambda rig: relay(rig, f"user{rig.number}@far.example"), is_full, capsys, "defer and deliver")
 
 
 def bounced(rig, what):
@@ -140,7 +141,7 @@ def bounced(rig, what):
                    lambda: f"bounce of {mark} after {rig.crash.where}; {rig.system.log.text()[-3000:]}", 0.02)
     rig.settle(what)
     bounces, where = rig.bounces(mark), rig.crash.where
-    assert bounces <= 1 or where.startswith(("bounce unlink bounce", READY_UNSAID)), f"{bounces} bounces after {where}"
+    assert bounces <= 1 or where.startswith(("bounce unlink bounce", READY_UNSAID, SENT_UNMARKED)), f"{bounces} bounces after {where}"
     assert not rig.copies(mark)
     return f"{'acknowledged' if acknowledged else 'refused'}, {bounces} returned"
 
@@ -171,9 +172,13 @@ def test_queue_operations(instance, sink, workdir, is_full, capsys, operation):
         rig.crash.arm(stop_at)
         rig.system.run("postsuper", operation, "ALL", check=False)
         if operation == "-r":
+            rig.system.run("postkick", "public", "pickup", "W", check=False)  # it may be killed on hearing that
             wait_until(lambda: rig.crash.has_stopped or not rig.system.queue_ids("maildrop"), 10, "pickup", 0.02)
         count, where = rig.crash.count, rig.crash.where
-        rig.system.run("postsuper", operation, "ALL")
+        if where.startswith("postsuper"):
+            rig.system.run("postsuper", operation, "ALL")
+        if operation == "-r":
+            rig.system.run("postkick", "public", "pickup", "W")
         if operation == "-h":
             rig.system.run("postsuper", "-H", "ALL")
         rig.sink.forget()
@@ -182,7 +187,7 @@ def test_queue_operations(instance, sink, workdir, is_full, capsys, operation):
             wait_until(lambda: rig.copies(mark), 30, lambda: f"{mark} after {where}; {rig.system.log.text()[-3000:]}", 0.02)
         rig.settle(operation)
         copies = rig.copies(mark)
-        assert copies == (operation != "-d") or where.startswith("pickup unlink maildrop"), f"{copies} after {where}"
+        assert copies == (operation != "-d") or where.startswith(("pickup unlink maildrop", READY_UNSAID)), f"{copies} after {where}"
         rig.crash.map[0:4] = count.to_bytes(4, "little")
         return f"{copies} delivered"
     each_point(Rig(instance, sink, workdir, minimal_backoff_time="30s", maximal_backoff_time="30s"), flow, is_full, capsys,
