@@ -32,6 +32,7 @@ static int smtp_init(struct service_context *ctx, struct err *err)
         return err_set(err, ERR_PERMANENT, "unknown port \"" STR_FMT "\"", STR_ARG(client->profile.tcp_port));
     if (smtp_lookup_init(client, err) < 0 || open_tables(client, err) < 0 || smtp_tls_open(client, err) < 0)
         return -1;
+    smtp_transcript_init(client, ctx);
     client->cache = smtp_connection_cache_new(client);
     return dns_init(err);
 }
@@ -58,6 +59,7 @@ static void smtp_deinit(struct service_context *ctx)
     dns_deinit();
     smtp_tls_close(client);
     smtp_sasl_close(client);
+    submit_pool_free(client->submit);
     match_list_close(client->cache_destinations);
     mem_free(client->own);
     mem_free(client);

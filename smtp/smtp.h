@@ -8,6 +8,7 @@
 #define DROMOS_SMTP_SMTP_H
 
 #include "lib/agent/agent.h"
+#include "lib/agent/transcript.h"
 #include "lib/mail/queue_file.h"
 #include "lib/net/stream.h"
 #include "lib/table/table.h"
@@ -32,6 +33,8 @@ struct smtp_client {
     struct smtp_sasl *sasl; // NULL when authentication is off
     struct smtp_connection_cache *cache;
     struct smtp_tls tls;
+    struct service_context *service;
+    struct submit_pool *submit; // for reports to the postmaster; NULL: notify_classes does not ask for them
 };
 
 // ---- smtp_nexthop.c: the text of a next hop. Pure.
@@ -118,6 +121,7 @@ struct smtp_session {
     char *tls_status;    // tls= of a delivery
     bool is_tls_matched; // the server is the one that it should be
     bool is_tls_kept;    // its TLS session was kept for resumption
+    struct smtp_transcript *transcript; // NULL: nobody will want it
     bool needs_reset;   // a transaction was begun and not completed: RSET before the next one
 };
 enum smtp_step {
@@ -148,6 +152,21 @@ int smtp_session_reply(struct smtp_session *s, int64_t seconds, struct err *err)
 int smtp_session_command(struct smtp_session *s, int64_t seconds, struct err *err) CO MUST_CHECK; // both
 void smtp_session_quit(struct smtp_session *s) CO; // QUIT unless must_close; frees
 void smtp_session_drop(struct smtp_session *s);    // QUIT without waiting unless must_close; frees
+
+// ---- smtp_transcript.c: the session for the postmaster, when the server breaks the protocol.
+struct smtp_transcript {
+    struct transcript said;
+    bool has_trouble;
+    bool is_private; // what is sent now is content or a secret
+};
+void smtp_transcript_init(struct smtp_client *client, struct service_context *service);
+struct smtp_transcript *smtp_transcript_new(const struct smtp_client *client);         // NULL: not wanted
+// The rest takes NULL for "not wanted".
+void smtp_transcript_sent(struct smtp_transcript *t, struct str output); // command lines about to be sent
+void smtp_transcript_heard(struct smtp_transcript *t, struct raw line);
+void smtp_transcript_private(struct smtp_transcript *t, bool is_private);
+void smtp_transcript_trouble(struct smtp_transcript *t);
+void smtp_transcript_end(struct smtp_transcript *t, const struct smtp_client *client, const char *relay); // sends it if there was; frees
 
 // ---- smtp_tls.c
 int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err);

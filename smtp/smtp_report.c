@@ -5,6 +5,7 @@
 #include "smtp/smtp.h"
 
 #define REPLY_TEXT_MAX 800 // of a server's words in a reason
+enum { SYNTAX_ERROR = 500, PARAMETER_NOT_IMPLEMENTED = 504 }; // RFC 5321 4.2.3: the first and the last of a kind
 
 static const struct {
     const char *command; // "in reply to COMMAND"
@@ -75,6 +76,8 @@ struct smtp_failure *smtp_failure_said(struct smtp_delivery *sd, const struct sm
         f = smtp_failure_new(sd, is_permanent, dsn.ptr, "host %s said: " STR_FMT " (in reply to %s)", s->place,
                              STR_ARG(text), steps[step].command);
     f->is_destination = is_hello || s->reply.code == 421;
+    if (s->reply.code < 400 || (s->reply.code >= SYNTAX_ERROR && s->reply.code <= PARAMETER_NOT_IMPLEMENTED))
+        smtp_transcript_trouble(s->transcript); // one of us does not know the protocol
     f->report.diag_type = STR("smtp");
     f->report.diag_text = text;
     return smtp_failure_with_session(f, sd, s);

@@ -132,7 +132,11 @@ static int say(struct smtp_delivery *sd, struct smtp_session *s, const struct sa
                       move->has_response ? response : "");
     else
         stream_printf(s->stream, "%s\r\n", buf_cstr(&move->response));
+    if (move->mechanism.len > 0)
+        smtp_transcript_sent(s->transcript, arena_strf(sd->arena, "AUTH " STR_FMT, STR_ARG(buf_str(&move->mechanism))));
+    smtp_transcript_private(s->transcript, true);
     int rc = smtp_session_command(s, sd->client->profile.helo_timeout, &err);
+    smtp_transcript_private(s->transcript, false);
     stream_wipe(s->stream);
     if (rc < 0)
         *failure_r = smtp_failure_lost(sd, s, sd->client->profile.is_lmtp ? SMTP_STEP_LHLO : SMTP_STEP_EHLO, &err);

@@ -25,12 +25,14 @@ struct smtp_session *smtp_session_new(const struct smtp_client *client, struct s
     s->place = mem_dup_str(host->place);
     s->relay = mem_dup_str(host->relay);
     s->tls_status = mem_strdup("none");
+    s->transcript = smtp_transcript_new(client);
     s->retire_ms = clock_deadline(client->profile.connection_reuse_time_limit);
     return s;
 }
 
 static void session_free(struct smtp_session *s)
 {
+    smtp_transcript_end(s->transcript, s->client, s->relay);
     stream_free(s->stream);
     smtp_reply_release(&s->reply);
     mem_free(s->key);
@@ -45,6 +47,7 @@ static void session_free(struct smtp_session *s)
 int smtp_session_flush(struct smtp_session *s, int64_t seconds, struct err *err)
 {
     stream_set_deadline(s->stream, clock_deadline(seconds));
+    smtp_transcript_sent(s->transcript, buf_str(stream_output(s->stream)));
     return stream_flush(s->stream, err);
 }
 
@@ -78,6 +81,7 @@ int smtp_session_reply(struct smtp_session *s, int64_t seconds, struct err *err)
             return -1;
         if (got == 0 || end == LINE_EOF)
             return err_set(err, ERR_PROTOCOL, "connection closed");
+        smtp_transcript_heard(s->transcript, line);
         int complete = smtp_reply_add_line(&s->reply, line);
         if (complete < 0)
             return err_set(err, ERR_PROTOCOL, "malformed reply");

@@ -235,6 +235,7 @@ static int send_content(struct transaction *t) CO
         fail_all(t, smtp_failure_new(t->sd, false, "4.3.0", "queue file: %s", err.text));
         return -1;
     }
+    smtp_transcript_private(t->s->transcript, true);
     result = write_content(t, reader);
     queue_reader_close(reader);
     if (result < 0)
@@ -245,6 +246,7 @@ static int send_content(struct transaction *t) CO
         stream_write_str(t->s->stream, STR("QUIT\r\n"));
     if (smtp_session_flush(t->s, t->profile->data_xfer_timeout, &err) < 0)
         return lost(t, SMTP_STEP_END, &err);
+    smtp_transcript_private(t->s->transcript, false);
     t->s->must_close = t->s->must_close || quits;
     return 0;
 }

@@ -4,6 +4,7 @@
 #define DROMOS_SMTPD_SMTPD_H
 
 #include "lib/access/access.h"
+#include "lib/agent/transcript.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/settings.h"
@@ -161,8 +162,7 @@ struct smtpd_session {
     size_t reply_start;  // where the reply that was written last begins in the stream's output
     struct str refused_recipient; // of that reply
     struct buf filtered; // what smtpd_command_filter made of the command
-    struct buf transcript;
-    int64_t transcript_lines;
+    struct transcript transcript;
 };
 
 // smtpd_keywords.c: smtpd_discard_ehlo_keywords and smtpd_discard_ehlo_keyword_address_maps.

@@ -414,3 +414,24 @@ def test_smtp_fallback_relay(resolving, sink):
     start_with_port(system, 9)
     smtp_send(system, "joe@client.example", TO)
     fallback.wait(1, instance=system)
+
+
+def test_postmaster_hears_of_servers_that_break_the_protocol(instance, sink):
+    """notify_classes: replies that say "I do not know this command", and ones that nobody asked for; not refusals."""
+    back, far, other = sink(), sink(), sink()
+    system = instance(start=False, main={"relayhost": back.nexthop, "notify_classes": "protocol", "error_notice_recipient": "pm@client.example"})
+    system.main["transport_maps"] = system.table("transport", f"far.example smtp:{far.nexthop}\nother.example smtp:{other.nexthop}\n")
+    system.write()
+    system.start()
+    far.on("rcpt", "501 5.5.4 syntax")
+    other.on("rcpt", "550 5.1.1 unknown")
+    smtp_send(system, "joe@client.example", "a@other.example", b"Subject: x\r\n\r\nsecret body\r\n")
+    smtp_send(system, "joe@client.example", "a@far.example", b"Subject: x\r\n\r\nsecret body\r\n")
+    back.wait(3, instance=system)
+    (report,) = [m for m in back.messages if "pm@client.example" in m.recipients]
+    assert report.sender == "double-bounce@mx.test.example"
+    assert re.search(r"Subject: Postfix SMTP client: errors from 127\.0\.0\.1\[127\.0\.0\.1\]:\d+\r\n", report.text)
+    assert re.search(r"\r\n\r\nUnexpected response from 127\.0\.0\.1\[127\.0\.0\.1\]:\d+\.\r\n\r\nTranscript of session follows\.\r\n\r\n In:  220 ",
+                     report.text)
+    assert " Out: RCPT TO:<a@far.example>" in report.text and " In:  501 5.5.4 syntax\r\n" in report.text
+    assert "secret body" not in report.text
