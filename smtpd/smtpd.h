@@ -161,6 +161,7 @@ struct smtpd_session {
     unsigned troubles;   // SMTPD_TROUBLE_*
     size_t reply_start;  // where the reply that was written last begins in the stream's output
     struct str refused_recipient; // of that reply
+    struct buf cleaned;  // the command line, where bytes of it had to go
     struct buf filtered; // what smtpd_command_filter made of the command
     struct transcript transcript;
 };
@@ -238,6 +239,18 @@ void smtpd_xforward_reset(struct smtpd_session *s);
 
 // smtpd_auth.c: logging in.
 bool smtpd_auth_offer(struct smtpd_session *s, struct buf *mechanisms_r) CO; // what EHLO announces to this client now
+
+// smtpd_path.c: the address and the parameters of MAIL and RCPT.
+struct smtpd_path {
+    struct str address; // internal form, in the transaction's arena
+    struct str sent;    // as sent, without angle brackets
+    struct str rest;
+    struct smtp_parameter params[SMTP_PARAMETERS_MAX];
+    size_t param_count;
+};
+enum smtpd_path_status { SMTPD_PATH_OK, SMTPD_PATH_SYNTAX, SMTPD_PATH_BAD_ADDRESS /* logged */ };
+enum smtpd_path_status smtpd_path_parse(struct smtpd_session *s, struct str keyword /* "FROM:" */, struct str arguments, struct smtpd_path *path_r);
+void smtpd_reply_unsupported(struct smtpd_session *s, const struct smtp_parameter *p);
 
 // Command handlers: each sends exactly one reply (or closes).
 void smtpd_helo(struct smtpd_session *s, struct str arguments) CO;  // smtpd_hello.c

@@ -68,7 +68,7 @@ static void finish_message(struct smtpd_session *s) CO
     smtpd_store_finish(s, &result);
     if (result.code == 250) {
         s->errors = s->junk = 0;
-        smtpd_reply(s, "250 2.0.0 Ok: %lld bytes queued as %s", (long long)s->transaction.bdat_bytes, result.queue_id);
+        smtpd_reply(s, "250 2.0.0 Ok: %lld bytes queued as %s", (long long)s->transaction.content_bytes, result.queue_id);
     } else {
         smtpd_reply(s, "%d %s %s", result.code, result.status, result.reason);
     }

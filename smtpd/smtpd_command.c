@@ -47,8 +47,8 @@ static const struct command commands[] = {
     {SMTP_DATA, "DATA", ENDS_GROUP, smtpd_data},
     {SMTP_BDAT, "BDAT", 0, smtpd_bdat},
     {SMTP_RSET, "RSET", IS_JUNK, do_rset},
-    {SMTP_NOOP, "NOOP", IS_JUNK, do_noop},
-    {SMTP_VRFY, "VRFY", IS_JUNK, smtpd_vrfy},
+    {SMTP_NOOP, "NOOP", IS_JUNK | ENDS_GROUP, do_noop},
+    {SMTP_VRFY, "VRFY", IS_JUNK | ENDS_GROUP, smtpd_vrfy},
     {SMTP_HELP, "HELP", IS_JUNK, do_help},
     {SMTP_QUIT, "QUIT", 0, do_quit},
     {SMTP_ETRN, "ETRN", IS_JUNK, smtpd_etrn},
@@ -116,6 +116,22 @@ bool smtpd_refuses_bare_lf(struct smtpd_session *s)
     return true;
 }
 
+// A command ends at its first NUL, and a CR within it separates words: so do clients' libraries and other servers see it.
+static struct str without_odd_bytes(struct smtpd_session *s, struct str line)
+{
+    long nul = str_find(line, '\0');
+    if (nul >= 0)
+        line.len = (size_t)nul;
+    if (str_find(line, '\r') < 0)
+        return line;
+    buf_clear(&s->cleaned);
+    buf_add_str(&s->cleaned, line);
+    for (size_t i = 0; i < s->cleaned.len; i++)
+        if (s->cleaned.ptr[i] == '\r')
+            s->cleaned.ptr[i] = ' ';
+    return buf_str(&s->cleaned);
+}
+
 int smtpd_command_read(struct smtpd_session *s, struct str *line_r)
 {
     struct err err = ERR_INIT;
@@ -134,9 +150,8 @@ int smtpd_command_read(struct smtpd_session *s, struct str *line_r)
         return refuse_long_line(s, *line_r);
     if (end == LINE_LF && smtpd_refuses_bare_lf(s))
         return 0;
+    *line_r = without_odd_bytes(s, *line_r);
     smtpd_record_input(s, *line_r);
-    if (memchr(line.ptr, 0, line.len) != NULL || memchr(line.ptr, '\r', line.len) != NULL)
-        return refuse_line(s, "bad syntax");
     if (!str_is_utf8(*line_r))
         return refuse_line(s, "bad UTF-8 syntax");
     return 1;
@@ -203,7 +218,8 @@ static void run_unknown(struct smtpd_session *s, struct str line) CO
         smtpd_reply(s, "500 5.5.2 Error: bad syntax");
         return;
     }
-    bool is_header = first.len > 1 && first.ptr[first.len - 1] == ':' && str_is_printable(first);
+    long colon = str_find(first, ':');
+    bool is_header = colon > 0 && str_is_printable(str_slice(first, 0, (size_t)colon));
     if (is_header || list_has(s->daemon->forbidden_commands, first)) {
         struct buf text = BUF_INIT;
         smtpd_add_loggable(s, &text, line, 100);

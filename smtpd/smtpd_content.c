@@ -101,5 +101,10 @@ size_t smtpd_content_feed(struct smtpd_content *c, struct raw input, struct buf 
 
 void smtpd_content_end(struct smtpd_content *c, struct buf *out)
 {
+    if (c->has_pending_cr)
+        c->is_line_start = false;
     flush_pending_cr(c, out);
+    if (!c->is_line_start)
+        buf_add_char(out, '\n');
+    c->is_line_start = true;
 }

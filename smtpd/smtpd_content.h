@@ -23,7 +23,7 @@ void smtpd_content_init(struct smtpd_content *c, bool has_dots);
 // Takes what it can from `input` and appends text to `out`. Returns the number of bytes consumed; it is less than input.len only
 // at the end of DATA or when the start of a line is too short to tell whether it is the end (then: fewer than 3 bytes are left).
 size_t smtpd_content_feed(struct smtpd_content *c, struct raw input, struct buf *out);
-// After BDAT LAST: a CR still pending becomes a blank.
+// After BDAT LAST: a CR still pending becomes a blank, and a last line without an end gets one.
 void smtpd_content_end(struct smtpd_content *c, struct buf *out);
 
 #endif

@@ -26,13 +26,24 @@ static const struct content_case cases[] = {
     {"a\r\n\n.\r\n.\r\n", "a\n\n\n", 0, true},
 };
 
-static void check_case(const struct content_case *t, size_t piece)
+// From clients that may end their lines as they like.
+static const struct content_case lenient_cases[] = {
+    {"a\n.\nQUIT\n", "a\n", 5, true},
+    {"a\n.\r\nb", "a\n", 1, true},
+    {"a\r\n.\nb", "a\n", 1, true},
+    {".\n", "", 0, true},
+    {"a\n..\n.b\n.\n", "a\n.\nb\n", 0, true},
+    {"a\r.\rb\n.\n", "a . b\n", 0, true},
+};
+
+static void check_case(const struct content_case *t, size_t piece, bool is_lenient)
 {
     struct smtpd_content c;
     struct buf out = BUF_INIT;
     size_t len = strlen(t->input), at = 0, have = piece;
 
     smtpd_content_init(&c, true);
+    c.takes_lf_end = is_lenient;
     while (!c.is_done && at < len) {
         size_t size = have < len - at ? have : len - at;
         size_t used = smtpd_content_feed(&c, (struct raw){(const unsigned char *)t->input + at, size}, &out);
@@ -55,7 +66,14 @@ static void check_case(const struct content_case *t, size_t piece)
 START_TEST(each_variant_at_each_split)
 {
     for (size_t piece = 1; piece < 24; piece++)
-        check_case(&cases[_i], piece);
+        check_case(&cases[_i], piece, false);
+}
+END_TEST
+
+START_TEST(lenient_ends_at_each_split)
+{
+    for (size_t piece = 1; piece < 24; piece++)
+        check_case(&lenient_cases[_i], piece, true);
 }
 END_TEST
 
@@ -67,7 +85,7 @@ START_TEST(bdat_has_no_dots_and_no_end)
     smtpd_content_init(&c, false);
     ck_assert_uint_eq(smtpd_content_feed(&c, (struct raw){(const unsigned char *)text, sizeof(text) - 1}, &out), sizeof(text) - 1);
     smtpd_content_end(&c, &out);
-    ck_assert_str_eq(buf_cstr(&out), "a\n.\n.b ");
+    ck_assert_str_eq(buf_cstr(&out), "a\n.\n.b \n"); // the last line gets its end
     ck_assert(!c.is_done);
     buf_release(&out);
 }
@@ -78,6 +96,7 @@ int main(void)
     Suite *suite = suite_create("smtpd_content");
     TCase *tcase = tcase_create("lexer");
     tcase_add_loop_test(tcase, each_variant_at_each_split, 0, (int)(sizeof(cases) / sizeof(cases[0])));
+    tcase_add_loop_test(tcase, lenient_ends_at_each_split, 0, (int)(sizeof(lenient_cases) / sizeof(lenient_cases[0])));
     tcase_add_test(tcase, bdat_has_no_dots_and_no_end);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

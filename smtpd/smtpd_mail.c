@@ -28,11 +28,16 @@ static bool has_space(struct smtpd_session *s)
 
 static bool take_size(struct smtpd_session *s, struct str value)
 {
-    if (str_to_i64(value, &s->transaction.declared_size) < 0 || s->transaction.declared_size < 0) {
+    bool has_other = value.len == 0;
+    for (size_t i = 0; i < value.len; i++)
+        has_other |= value.ptr[i] < '0' || value.ptr[i] > '9';
+    if (has_other)
         smtpd_reply(s, "501 5.5.4 Bad message size syntax");
-        return false;
-    }
-    return true;
+    else if (str_to_i64(value, &s->transaction.declared_size) < 0)
+        smtpd_reply(s, "552 5.3.4 Message size exceeds file system imposed limit");
+    else
+        return true;
+    return false;
 }
 
 static bool take_body(struct smtpd_session *s, struct str value)
@@ -51,7 +56,7 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
 {
     struct smtpd_transaction *t = &s->transaction;
     unsigned offered = s->ehlo_offered;
-    if (str_is_nocase(p->name, STR("SIZE")) && (offered & SMTPD_EHLO_SIZE))
+    if (str_is_nocase(p->name, STR("SIZE")) && p->value.ptr != NULL && (offered & SMTPD_EHLO_SIZE))
         return take_size(s, p->value);
     if (str_is_nocase(p->name, STR("BODY")) && (offered & SMTPD_EHLO_8BITMIME) && take_body(s, p->value))
         return true;
@@ -81,35 +86,31 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
         smtpd_reply(s, "501 5.5.4 Bad ENVID parameter syntax");
         return false;
     }
-    smtpd_reply(s, "555 5.5.4 Unsupported option: " STR_FMT, STR_ARG(p->name));
+    smtpd_reply_unsupported(s, p);
     return false;
 }
 
 // Sender and parameters. False when an error reply was sent.
 static bool take_arguments(struct smtpd_session *s, struct str arguments)
 {
-    struct smtp_parameter params[SMTP_PARAMETERS_MAX];
-    struct str rest;
-    size_t count;
-
-    if (!str_starts_nocase(arguments, STR("FROM:"))) {
+    struct smtpd_path path;
+    switch (smtpd_path_parse(s, STR("FROM:"), arguments, &path)) {
+    case SMTPD_PATH_SYNTAX:
         smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
         return false;
+    case SMTPD_PATH_BAD_ADDRESS:
+        smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
+        return false;
+    default:
+        s->transaction.sender = path.address;
     }
-    struct str path = str_trim(str_slice(arguments, 5, arguments.len));
-    if (address_parse_path(path, s->settings->strict_rfc821_envelopes, &s->transaction_arena, &s->transaction.sender, &rest) < 0 ||
-        !address_is_sane(s->transaction.sender)) {
-        log_warn("Illegal address syntax from " STR_FMT " in MAIL command: " STR_FMT, STR_ARG(s->client_log), STR_ARG(path));
+    for (size_t i = 0; i < path.param_count; i++)
+        if (!take_parameter(s, &path.params[i]))
+            return false;
+    if (!str_is_ascii(address_domain(s->transaction.sender)) && !(s->transaction.sendopts & 1)) {
         smtpd_reply(s, "501 5.1.7 Bad sender address syntax");
         return false;
     }
-    if (smtp_parameters_parse(rest, params, &count) < 0) {
-        smtpd_reply(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
-        return false;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (!take_parameter(s, &params[i]))
-            return false;
     if (!str_is_ascii(s->transaction.sender) && s->settings->strict_smtputf8 && !(s->transaction.sendopts & 1)) {
         smtpd_reply(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
         return false;
@@ -147,12 +148,12 @@ void smtpd_mail(struct smtpd_session *s, struct str arguments)
         smtpd_reply(s, "503 5.5.1 Error: send HELO/EHLO first");
         return;
     }
-    if (s->transaction.has_bdat) {
-        smtpd_reply(s, "503 5.5.1 Error: MAIL after BDAT");
-        return;
-    }
     if (s->transaction.has_sender) {
         smtpd_reply(s, "503 5.5.1 Error: nested MAIL command");
+        return;
+    }
+    if (s->transaction.has_bdat) {
+        smtpd_reply(s, "503 5.5.1 Error: MAIL after BDAT");
         return;
     }
     if (!smtpd_limit_message(s) || !take_arguments(s, arguments) || !is_size_fine(s) || !is_sender_welcome(s)) {

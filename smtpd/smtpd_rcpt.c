@@ -2,11 +2,19 @@
 // smtpd_rcpt.c: RCPT and VRFY: recipients, their DSN parameters, and whether they are accepted.
 #include "smtpd/smtpd.h"
 
+// RFC 3461 has xtext for all types; RFC 6533 \x{...} for utf-8.
+static int decode_orcpt(struct str type, struct str text, struct arena *arena, struct str *address_r)
+{
+    if (str_is_nocase(type, STR("utf-8")))
+        return address_unitext_decode(text, arena, address_r);
+    return address_xtext_decode(text, arena, address_r);
+}
+
 static bool take_orcpt(struct smtpd_session *s, struct str value, struct submit_recipient *rcpt)
 {
     struct str type, rest = value, address;
     if (rcpt->dsn_orcpt.len > 0 || value.len > 500 || !str_cut(&rest, ';', &type) || type.len == 0 ||
-        !str_is_printable(type) || address_xtext_decode(rest, &s->transaction_arena, &address) < 0 || !address_is_sane(address))
+        !str_is_printable(type) || decode_orcpt(type, rest, &s->transaction_arena, &address) < 0 || !address_is_sane(address))
         return false;
     rcpt->dsn_orcpt = arena_strf(&s->transaction_arena, STR_FMT ";" STR_FMT, STR_ARG(type), STR_ARG(address));
     return true;
@@ -15,7 +23,8 @@ static bool take_orcpt(struct smtpd_session *s, struct str value, struct submit_
 // False when an error reply was sent.
 static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p, struct submit_recipient *rcpt)
 {
-    bool is_notify = str_is_nocase(p->name, STR("NOTIFY")), is_orcpt = str_is_nocase(p->name, STR("ORCPT"));
+    bool has_value = p->value.ptr != NULL;
+    bool is_notify = has_value && str_is_nocase(p->name, STR("NOTIFY")), is_orcpt = has_value && str_is_nocase(p->name, STR("ORCPT"));
     if ((is_notify || is_orcpt) && !(s->ehlo_offered & SMTPD_EHLO_DSN))
         smtpd_reply(s, "501 5.7.1 DSN support is disabled");
     else if (is_notify && (rcpt->notify != 0 || smtp_notify_parse(p->value, &rcpt->notify) < 0))
@@ -23,7 +32,7 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
     else if (is_orcpt && !take_orcpt(s, p->value, rcpt))
         smtpd_reply(s, "501 5.5.4 Error: Bad ORCPT parameter syntax");
     else if (!is_notify && !is_orcpt)
-        smtpd_reply(s, "555 5.5.4 Unsupported option: " STR_FMT, STR_ARG(p->name));
+        smtpd_reply_unsupported(s, p);
     else
         return true;
     return false;
@@ -31,28 +40,23 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
 
 static bool take_arguments(struct smtpd_session *s, struct str arguments, struct submit_recipient *rcpt)
 {
-    struct smtp_parameter params[SMTP_PARAMETERS_MAX];
-    struct str rest;
-    size_t count;
-
-    if (!str_starts_nocase(arguments, STR("TO:"))) {
+    struct smtpd_path path;
+    enum smtpd_path_status status = smtpd_path_parse(s, STR("TO:"), arguments, &path);
+    if (status == SMTPD_PATH_SYNTAX) {
         smtpd_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
         return false;
     }
-    struct str path = str_trim(str_slice(arguments, 3, arguments.len));
-    if (address_parse_path(path, s->settings->strict_rfc821_envelopes, &s->transaction_arena, &rcpt->address, &rest) < 0 ||
-        !address_is_sane(rcpt->address) || rcpt->address.len == 0) {
-        log_warn("Illegal address syntax from " STR_FMT " in RCPT command: " STR_FMT, STR_ARG(s->client_log), STR_ARG(path));
+    bool needs_utf8 = status == SMTPD_PATH_OK && !str_is_ascii(address_domain(path.address));
+    if (status == SMTPD_PATH_BAD_ADDRESS || path.address.len == 0 || (needs_utf8 && !(s->transaction.sendopts & 1))) {
         smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
         return false;
     }
-    if (smtp_parameters_parse(rest, params, &count) < 0) {
-        smtpd_reply(s, "501 5.5.4 Syntax: RCPT TO:<address>");
-        return false;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (!take_parameter(s, &params[i], rcpt))
+    rcpt->address = path.address;
+    for (size_t i = 0; i < path.param_count; i++)
+        if (!take_parameter(s, &path.params[i], rcpt))
             return false;
+    if (rcpt->dsn_orcpt.len == 0) // reports name the recipient as the client did
+        rcpt->dsn_orcpt = arena_strf(&s->transaction_arena, "%s;" STR_FMT, str_is_ascii(path.sent) ? "rfc822" : "utf-8", STR_ARG(path.sent));
     return true;
 }
 
@@ -114,10 +118,10 @@ void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
         return;
     }
     struct arena_mark mark = arena_mark(&s->transaction_arena);
-    if (address_parse_path(shown, false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address)) {
+    if (address_parse_path(shown, false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address) ||
+        (rest.len > 0 && !(str_is_nocase(rest, STR("SMTPUTF8")) && s->settings->smtputf8_enable)))
         smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
-    } else if (smtpd_allows(s, ACCESS_RCPT, address)) {
-        smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(shown));
-    }
+    else if (smtpd_allows(s, ACCESS_RCPT, address))
+        smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(rest.len > 0 ? str_trim(str_slice(shown, 0, shown.len - rest.len)) : shown));
     arena_reset_to(&s->transaction_arena, mark);
 }

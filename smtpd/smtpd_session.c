@@ -85,11 +85,17 @@ static void punish_errors(struct smtpd_session *s) CO
     }
 }
 
+static bool has_whole_line(const struct stream *stream)
+{
+    struct raw input = stream_peek_buffered(stream);
+    return input.len > 0 && memchr(input.ptr, '\n', input.len) != NULL;
+}
+
 static void command_loop(struct smtpd_session *s) CO
 {
     struct str line;
     while (!s->is_closing) {
-        if (stream_buffered(s->stream) == 0) { // pipelined commands get their replies in one packet
+        if (!has_whole_line(s->stream)) { // pipelined commands get their replies in one packet
             if (smtpd_flush(s) < 0)
                 return;
             stream_idle(s->stream);
@@ -178,4 +184,5 @@ void smtpd_session_run(struct smtpd_session *s)
     log_disconnect(s);
     smtpd_transcript_send(s);
     buf_release(&s->filtered);
+    buf_release(&s->cleaned);
 }

@@ -220,13 +220,24 @@ int smtpd_store_begin(struct smtpd_session *s)
     return -1;
 }
 
+static int64_t count_lines(struct str text)
+{
+    int64_t count = 0;
+    const char *at = text.ptr, *end = text.ptr + text.len;
+    while (at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        at++;
+        count++;
+    }
+    return count;
+}
+
 void smtpd_store_text(struct smtpd_session *s, struct str text)
 {
     struct smtpd_transaction *t = &s->transaction;
     struct err err = ERR_INIT;
     if (t->is_bad || text.len == 0)
         return;
-    t->content_bytes += (int64_t)text.len;
+    t->content_bytes += (int64_t)text.len + count_lines(text);
     if (s->settings->message_size_limit > 0 && t->content_bytes > s->settings->message_size_limit) {
         log_warn("NOQUEUE: queue file size limit exceeded");
         smtpd_store_fail(s, 552, "5.3.4", "Error: message file too big");

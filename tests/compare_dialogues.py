@@ -191,10 +191,10 @@ def describe(data):
         elif kind == "A" and (name in KEPT_ATTRIBUTES or name in CLIENT_ATTRIBUTES
                               or (name.startswith("log_") and name[4:] in CLIENT_ATTRIBUTES)):
             lines.append(f"attribute {text}")
-        elif kind in "NL" and lines and content is not None and kind == "N":
-            content.append(text)
-    text = "\n".join(content)
-    text = re.sub(r"id \w+(;?)(?=\n|$)", r"id ID\1", text, count=1)
+        elif kind in "NL" and lines:
+            content.append(text + ("\n" if kind == "N" else ""))
+    text = "".join(content)
+    text = re.sub(r"id \w+(;?)(?=\n)", r"id ID\1", text, count=1)
     text = re.sub(r"\w\w\w, [ \d]\d \w\w\w \d{4} [\d:]{8} [-+]\d{4} \(\w+\)", "DATE", text)
     text = re.sub(r"(?im)^message-id: <\d{14}\.\w+@.*$", "Message-Id: MADE", text)
     return ["stored: " + "; ".join(sorted(lines)), "content: " + repr(text)]

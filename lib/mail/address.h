@@ -55,6 +55,8 @@ int address_scan_next(struct address_scan *scan, struct arena *arena, struct add
 
 // xtext (RFC 3461) for ENVID and ORCPT.
 int address_xtext_decode(struct str text, struct arena *arena, struct str *out_r);
+// The same with \x{HEX} for characters beyond ASCII, as utf-8 addresses have it (RFC 6533 3); such characters may stand there as well.
+int address_unitext_decode(struct str text, struct arena *arena, struct str *out_r);
 void address_xtext_add(struct buf *b, struct str text);
 
 #endif
