@@ -37,9 +37,9 @@ static int move_entry(struct work *w, struct queue_scan *names, const char *queu
 
 static int delete_entry(struct work *w, struct queue_scan *names, struct str id, struct err *err)
 {
+    postsuper_remove_logs(w->ps, id); // first: see postsuper_act_in
     if (unlinkat(queue_scan_dirfd(names), id.ptr, 0) < 0)
         return errno == ENOENT ? 0 : err_errno(err, "remove " STR_FMT, STR_ARG(id));
-    postsuper_remove_logs(w->ps, id);
     return 1;
 }
 
