@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: ISC
 // postfix.c: the administrator's control command: command line and dispatch.
 // Trust: started by root, or in a rootless instance by mail_owner.
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "commands/postfix.h"
 #include "lib/base/log.h"
 #include "lib/ipc/log_setup.h"
+
+enum { WRAPPER_WORDS_MAX = 100 };
 
 static const struct {
     const char *name;
@@ -46,6 +49,26 @@ static void parse_options(int argc, char **argv)
         usage();
 }
 
+// Where there are several instances, the command goes to a program that runs it for each; which it does with MAIL_CONFIG set.
+static void run_wrapper(struct control *c, char **words)
+{
+    const char *argv[WRAPPER_WORDS_MAX];
+    struct str rest = c->settings.multi_instance_wrapper, word;
+    size_t n = 0;
+    if (rest.len == 0 || c->settings.multi_instance_directories.len == 0)
+        return;
+    if (strcmp(words[0], "start-fg") == 0)
+        die("the start-fg command does not support multi-instance configurations");
+    while (n + 1 < WRAPPER_WORDS_MAX && str_token(&rest, " \t\r\n", &word))
+        argv[n++] = arena_cstr(&c->arena, word);
+    for (; n + 1 < WRAPPER_WORDS_MAX && *words != NULL; words++)
+        argv[n++] = *words;
+    argv[n] = NULL;
+    unsetenv("MAIL_CONFIG");
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    die("execute %s: %s", argv[0], strerror(errno));
+}
+
 static void read_settings(struct control *c)
 {
     struct err err = ERR_INIT;
@@ -79,7 +102,10 @@ int main(int argc, char **argv)
     log_setup_early("postfix");
     log_add_stderr("postfix");
     parse_options(argc, argv);
+    bool is_one_instance = getenv("MAIL_CONFIG") != NULL;
     read_settings(c);
+    if (!is_one_instance)
+        run_wrapper(c, argv + optind);
     know_users(c);
     log_setup_command(&c->settings, "postfix-script");
     log_add_stderr("postfix/postfix-script");
