@@ -114,6 +114,9 @@ static void note_special(struct cleanup_message *m, struct str name, struct str 
         m->message_id = arena_str(&m->arena, str_slice(value, 0, 512));
     } else if (str_is_nocase(name, STR("Resent-Message-Id"))) {
         m->resent_message_id = arena_str(&m->arena, str_slice(value, 0, 512));
+    } else if (str_is_nocase(name, STR("TLS-Required"))) { // RFC 8689 5
+        if (str_is_nocase(str_trim(value), STR("no")) && m->daemon->settings->tls_required_enable)
+            m->sendopts |= QUEUE_SENDOPT_TLS_OPTIONAL;
     } else if (str_is_nocase(name, STR("Content-Transfer-Encoding"))) {
         if (str_starts_nocase(value, STR("7bit")))
             m->encoding = STR("7bit");

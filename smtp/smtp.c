@@ -33,6 +33,9 @@ static int smtp_init(struct service_context *ctx, struct err *err)
     if (smtp_lookup_init(client, err) < 0 || open_tables(client, err) < 0 || smtp_tls_open(client, err) < 0)
         return -1;
     smtp_transcript_init(client, ctx);
+    client->requiretls = smtp_requiretls_open(client->profile.requiretls_policy, err);
+    if (client->requiretls == NULL)
+        return -1;
     client->cache = smtp_connection_cache_new(client);
     return dns_init(err);
 }
@@ -58,6 +61,7 @@ static void smtp_deinit(struct service_context *ctx)
     smtp_connection_cache_free(client->cache);
     dns_deinit();
     smtp_tls_close(client);
+    smtp_requiretls_close(client->requiretls);
     smtp_sasl_close(client);
     submit_pool_free(client->submit);
     match_list_close(client->cache_destinations);

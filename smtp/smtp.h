@@ -35,6 +35,7 @@ struct smtp_client {
     struct smtp_tls tls;
     struct service_context *service;
     struct submit_pool *submit; // for reports to the postmaster; NULL: notify_classes does not ask for them
+    struct smtp_requiretls_policy *requiretls;
 };
 
 // ---- smtp_nexthop.c: the text of a next hop. Pure.
@@ -54,9 +55,16 @@ int smtp_nexthop_parse(struct str text, const struct smtp_nexthop_rules *rules, 
                        struct smtp_destination *destination_r, struct err *err);
 
 // ---- A message on its way
+enum smtp_requiretls {
+    SMTP_REQUIRETLS_DISABLE,       // the sender did not ask for it, or we do not care
+    SMTP_REQUIRETLS_OPPORTUNISTIC, // asked of servers that offer it
+    SMTP_REQUIRETLS_STARTTLS,      // the same, and never in the clear
+    SMTP_REQUIRETLS_ENFORCE,       // TLS with a verified server that offers it, or returned to the sender
+};
 struct smtp_failure {
     bool is_destination; // the destination as a whole is at fault: feedback to the queue manager
     bool is_final;       // no other server may be tried: the message may have been delivered
+    bool asks_others;    // permanent, but another server of the destination may do better
     bool may_retry_plain; // the same server may be tried without TLS
     struct delivery_report report;
 };
@@ -72,6 +80,7 @@ struct smtp_delivery {
     struct smtp_tls_need *tls_need; // of the host being tried; NULL: no TLS
     struct str tls_status;          // tls= of a failure
     int tls_log_level;
+    enum smtp_requiretls requiretls; // what this next hop must do for it
     unsigned sessions;              // begun for this next hop
     int64_t connected_us, start_us; // when the connection and the transmission began
 };
@@ -119,6 +128,7 @@ struct smtp_session {
     int64_t expires_ms; // idle until then
     bool must_close;    // lost, told 421, or QUIT was sent: nothing more is said
     char *tls_status;    // tls= of a delivery
+    struct str delivery_status; // the same for the delivery under way, when it says more; in its arena
     bool is_tls_matched; // the server is the one that it should be
     bool is_tls_kept;    // its TLS session was kept for resumption
     struct smtp_transcript *transcript; // NULL: nobody will want it
@@ -173,6 +183,13 @@ int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err);
 // A TLS session to resume: with the same server, under the same policy.
 bool smtp_tls_find_session(const struct smtp_session *s, struct buf *data_r) CO;
 void smtp_tls_refresh_chains(struct smtp_client *client) CO;
+
+// ---- smtp_requiretls.c
+struct smtp_requiretls_policy *smtp_requiretls_open(struct str list, struct err *err); // NULL: malformed
+void smtp_requiretls_close(struct smtp_requiretls_policy *policy);
+void smtp_requiretls_find(struct smtp_delivery *sd) CO; // sets sd->requiretls for sd->domain
+// May the message go to this server? NULL, or why not.
+struct smtp_failure *smtp_requiretls_check(struct smtp_delivery *sd, struct smtp_session *s);
 
 // ---- smtp_connection_cache.c: idle sessions by destination, within this process.
 struct smtp_connection_cache *smtp_connection_cache_new(const struct smtp_client *client);

@@ -54,6 +54,8 @@ void smtp_command_mail(struct buf *b, const struct delivery_request *r, unsigned
     }
     if ((features & SMTP_HAS_SMTPUTF8) && smtp_needs_smtputf8(r))
         buf_add_cstr(b, " SMTPUTF8");
+    if ((features & SMTP_HAS_REQUIRETLS) && (r->sendopts & QUEUE_SENDOPT_REQUIRETLS))
+        buf_add_cstr(b, " REQUIRETLS");
     if (features & SMTP_HAS_DSN) {
         if (r->ret_flags == RET_FULL || r->ret_flags == RET_HEADERS)
             buf_addf(b, " RET=%s", r->ret_flags == RET_FULL ? "FULL" : "HDRS");

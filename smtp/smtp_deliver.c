@@ -173,6 +173,7 @@ static void try_nexthop(struct smtp_delivery *sd, struct str text) CO
     }
     sd->tls_status = smtp_tls_status(sd->tls_rule.policy.level, sd->tls_rule.policy.level > TLS_LEVEL_NONE ? "?" : NULL, false,
                                      sd->arena);
+    smtp_requiretls_find(sd);
     set_key(sd, &dest);
     bool more_waits = (sd->delivery->request.flags & DELIVERY_CACHE_CONNECTION) != 0;
     bool wants_keeping = smtp_connection_cache_wants(sd->client->cache, &dest, more_waits);

@@ -97,7 +97,8 @@ static unsigned keyword_feature(struct str keyword, struct str arguments, int64_
         const char *name;
         unsigned feature;
     } names[] = {{"PIPELINING", SMTP_HAS_PIPELINING}, {"8BITMIME", SMTP_HAS_8BITMIME}, {"DSN", SMTP_HAS_DSN},
-                 {"SMTPUTF8", SMTP_HAS_SMTPUTF8},     {"STARTTLS", SMTP_HAS_STARTTLS}, {"AUTH", SMTP_HAS_AUTH}};
+                 {"SMTPUTF8", SMTP_HAS_SMTPUTF8},     {"STARTTLS", SMTP_HAS_STARTTLS}, {"AUTH", SMTP_HAS_AUTH},
+                 {"REQUIRETLS", SMTP_HAS_REQUIRETLS}};
     struct str word;
     int64_t limit;
 

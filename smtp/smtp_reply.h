@@ -44,6 +44,7 @@ enum smtp_feature {
     SMTP_HAS_XFORWARD_IDENT = 2048,
     SMTP_HAS_XFORWARD_SOURCE = 4096,
     SMTP_HAS_AUTH = 8192,
+    SMTP_HAS_REQUIRETLS = 16384,
 };
 // Reads the features out of an EHLO reply. Keywords listed in `discard` are not seen. *size_limit_r: 0 when none was told.
 unsigned smtp_reply_features(const struct smtp_reply *r, struct str discard, int64_t *size_limit_r);

@@ -107,6 +107,13 @@ void smtp_failure_apply(struct smtp_delivery *sd, struct smtp_failure *f)
             sd->failures[i] = f;
 }
 
+static struct str tls_text(const struct smtp_delivery *sd, const struct smtp_session *s)
+{
+    if (!sd->client->profile.log_tls_feature_status)
+        return STR("");
+    return s->delivery_status.len > 0 ? s->delivery_status : str_from(s->tls_status);
+}
+
 void smtp_report_sent(struct smtp_delivery *sd, const struct smtp_session *s, size_t i)
 {
     struct str text = reply_text(sd, s);
@@ -121,7 +128,7 @@ void smtp_report_sent(struct smtp_delivery *sd, const struct smtp_session *s, si
         .connected_us = sd->connected_us,
         .start_us = sd->start_us,
         .connection_uses = s->uses,
-        .tls = sd->client->profile.log_tls_feature_status ? str_from(s->tls_status) : STR(""),
+        .tls = tls_text(sd, s),
         .relays_dsn = (s->features & SMTP_HAS_DSN) != 0,
         .action = sd->client->profile.assume_final && !(s->features & SMTP_HAS_DSN) ? "delivered" : "relayed",
     };
@@ -135,7 +142,7 @@ void smtp_report_failures(struct smtp_delivery *sd, bool all)
 
     for (size_t i = 0; i < d->request.recipient_count; i++) {
         struct smtp_failure *f = sd->failures[i];
-        if (!smtp_is_open(sd, i) || f == NULL || !(all || f->is_final || f->report.status == DELIVERY_BOUNCED))
+        if (!smtp_is_open(sd, i) || f == NULL || !(all || f->is_final || (f->report.status == DELIVERY_BOUNCED && !f->asks_others)))
             continue;
         if (f->is_destination && f->report.status == DELIVERY_DEFERRED && !d->destination_failed)
             delivery_destination_failed(d, f->report.dsn, f->report.text);

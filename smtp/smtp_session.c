@@ -265,6 +265,8 @@ struct smtp_failure *smtp_session_hello(struct smtp_delivery *sd, struct smtp_se
         f = secure(sd, s);
     else if (f == NULL && sd->tls_need != NULL && stream_tls_info(s->stream) == NULL)
         note_no_tls(sd, s);
+    if (stream_tls_info(s->stream) == NULL)
+        s->features &= ~(unsigned)SMTP_HAS_REQUIRETLS; // RFC 8689 2: it means nothing in the clear
     return f != NULL ? f : smtp_sasl_login(sd, s);
 }
 

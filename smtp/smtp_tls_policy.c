@@ -355,6 +355,8 @@ void smtp_tls_add_key(const struct smtp_delivery *sd, struct buf *key)
         buf_addf(key, "\n" STR_FMT, STR_ARG(parts[i]));
     for (size_t i = 0; i < policy->match.count; i++)
         buf_addf(key, "\n" STR_FMT, STR_ARG(policy->match.items[i]));
+    if (sd->requiretls != SMTP_REQUIRETLS_DISABLE)
+        buf_add_cstr(key, "\nrequiretls");
     if (rule->sts.mode != MTA_STS_NONE)
         buf_addf(key, "\nsts %d " STR_FMT, (int)rule->sts.mode, STR_ARG(rule->sts.id));
 }

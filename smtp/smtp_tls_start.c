@@ -69,12 +69,14 @@ static void add_check(struct start_parts *parts, const struct smtp_delivery *sd,
         start->check = TLS_CHECK_FINGERPRINT;
         start->fingerprints = need->rule->policy.match.items;
         start->fingerprint_count = need->rule->policy.match.count;
-    } else if (need->level >= TLS_LEVEL_VERIFY || (sd->delivery->request.sendopts & QUEUE_SENDOPT_REQUIRETLS)) {
+    } else if (need->level >= TLS_LEVEL_VERIFY || sd->requiretls != SMTP_REQUIRETLS_DISABLE) {
         start->check = TLS_CHECK_NAMES;
         if (trusts_host_names(sd, need))
             add_name(parts, need->host);
         else
             add_strategies(parts, need, sd->arena);
+        if (need->level < TLS_LEVEL_VERIFY && need->is_mx_secure) // RFC 8689 4.2.1: a name that can be believed
+            add_name(parts, need->host);
     }
     start->names = parts->names;
 }

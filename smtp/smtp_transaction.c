@@ -326,6 +326,9 @@ static struct smtp_failure *check_message(struct transaction *t)
 
     if (!smtp_address_is_sendable(r->sender))
         return smtp_failure_new(t->sd, true, "5.1.7", "bad sender address syntax");
+    struct smtp_failure *f = smtp_requiretls_check(t->sd, t->s);
+    if (f != NULL)
+        return f;
     if (s->size_limit > 0 && r->message_size > s->size_limit)
         return smtp_failure_new(t->sd, true, "5.3.4", "message size %lld exceeds size limit %lld of server %s",
                                 (long long)r->message_size, (long long)s->size_limit, s->place);

@@ -268,6 +268,7 @@ void smtpd_starttls(struct smtpd_session *s, struct str arguments) CO; // smtpd_
 
 // smtpd_starttls.c: s->tls.is_on says whether TLS has begun.
 bool smtpd_tls_wrap(struct smtpd_session *s) CO; // wrapper mode: the handshake before the greeting. False: the session is over
+bool smtpd_may_require_tls(const struct smtpd_session *s); // MAIL … REQUIRETLS (smtpd_mail.c)
 bool smtpd_tls_is_offered(const struct smtpd_session *s); // STARTTLS may be offered now
 bool smtpd_tls_refuses(struct smtpd_session *s, enum smtp_verb verb); // 530 was sent: this command needs TLS first
 void smtpd_tls_add_received(const struct smtpd_session *s, struct buf *b); // lines for Received:, or nothing

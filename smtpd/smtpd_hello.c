@@ -72,6 +72,12 @@ static bool say_starttls(struct smtpd_session *s, struct buf *line)
     return smtpd_tls_is_offered(s);
 }
 
+static bool say_requiretls(struct smtpd_session *s, struct buf *line)
+{
+    buf_add_cstr(line, "REQUIRETLS");
+    return smtpd_may_require_tls(s);
+}
+
 static const struct {
     unsigned bit;
     const char *line;
@@ -90,6 +96,7 @@ static const struct {
     {SMTPD_EHLO_DSN, "DSN", NULL},
     {SMTPD_EHLO_SMTPUTF8, "SMTPUTF8", NULL},
     {SMTPD_EHLO_CHUNKING, "CHUNKING", NULL},
+    {SMTPD_EHLO_REQUIRETLS, NULL, say_requiretls},
 };
 #define OFFER_LINES_MAX (2 * sizeof(offers) / sizeof(offers[0]) + 1)
 

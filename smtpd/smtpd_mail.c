@@ -2,6 +2,7 @@
 // smtpd_mail.c: the MAIL command: sender and its parameters (RFC 5321 4.1.1.2, 1870, 3461, 6152, 6531).
 #include <sys/statvfs.h>
 
+#include "lib/mail/queue_file.h"
 #include "smtpd/smtpd.h"
 
 #define SPACE_CHECK_MS 1000
@@ -51,6 +52,11 @@ static bool take_body(struct smtpd_session *s, struct str value)
     return true;
 }
 
+bool smtpd_may_require_tls(const struct smtpd_session *s)
+{
+    return s->tls.is_on && s->settings->requiretls_enable;
+}
+
 // One ESMTP parameter. False when an error reply was sent.
 static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p)
 {
@@ -66,6 +72,11 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
     }
     if (str_is_nocase(p->name, STR("SMTPUTF8")) && p->value.ptr == NULL && (offered & SMTPD_EHLO_SMTPUTF8)) {
         t->sendopts |= 1;
+        return true;
+    }
+    if (str_is_nocase(p->name, STR("REQUIRETLS")) && p->value.ptr == NULL && (offered & SMTPD_EHLO_REQUIRETLS) &&
+        smtpd_may_require_tls(s)) {
+        t->sendopts |= QUEUE_SENDOPT_REQUIRETLS;
         return true;
     }
     bool is_ret = str_is_nocase(p->name, STR("RET")), is_envid = str_is_nocase(p->name, STR("ENVID"));
