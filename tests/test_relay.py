@@ -59,8 +59,21 @@ def test_relaying_for_strangers_is_refused(instance):
     {"smtpd_relay_restrictions": "", "smtpd_recipient_restrictions": "permit_mynetworks"},
 ], ids=["empty", "permit", "incomplete"])
 def test_no_configuration_makes_an_open_relay(instance, lists):
-    """Strangers get nothing relayed, whatever main.cf leaves out."""
+    """Lists that hold no refusal of relaying are no configuration: the server says which parameters, and serves nobody."""
     system = instance(main={"mynetworks": "192.0.2.0/24", **lists})
+    with system.dialogue(greet=False) as talk:
+        system.log.wait_for(r"smtpd\[\d+\]: fatal: .*in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at "
+                            r"least one working instance of: reject_unauth_destination")
+        talk.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            talk.reply()
+
+
+@pytest.mark.dromos
+def test_the_net_stands_under_all_lists(instance):
+    """Strangers get nothing relayed, even where a list before the refusal permits it."""
+    system = instance(main={"mynetworks": "192.0.2.0/24", "smtpd_relay_restrictions": "check_sender_access static:OK, reject_unauth_destination",
+                            "smtpd_recipient_restrictions": "permit"})
     with system.dialogue(ehlo="client.example") as talk:
         assert talk.command("MAIL FROM:<joe@client.example>")[0] // 100 in (2, 4, 5)
         assert talk.command(f"RCPT TO:<{TO}>")[0] // 100 in (4, 5)
