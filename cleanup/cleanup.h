@@ -104,6 +104,10 @@ static inline bool cleanup_is_good(const struct cleanup_message *m)
 {
     return m->result.code == 0;
 }
+static inline bool cleanup_is_probe(const struct cleanup_message *m)
+{
+    return (m->trace_flags & 256) != 0; // of the verify service
+}
 int64_t cleanup_offset(const struct cleanup_message *m); // in the file, of what is added to `out` next
 void cleanup_flush(struct cleanup_message *m, size_t above); // writes `out` when it holds more than that
 
@@ -136,6 +140,9 @@ void cleanup_put_lines(struct cleanup_message *m, struct str lines);  // content
 
 // cleanup_commit.c: finishes, writes and syncs the file; m->result says what became of it
 void cleanup_commit(struct cleanup_message *m) CO;
+
+// cleanup_probe.c: reports the outcome of a probe of an alias for several addresses
+void cleanup_end_probe(struct cleanup_message *m) CO;
 
 // cleanup_arrival.c: tells the queue manager
 void cleanup_announce(struct cleanup_message *m) CO;

@@ -167,6 +167,12 @@ void cleanup_commit(struct cleanup_message *m)
         log_info(STR_FMT ": removed (discarded)", STR_ARG(buf_str(&m->id)));
         return;
     }
+    if (cleanup_is_probe(m) && m->recipient_count > 1) {
+        accept_message(m);
+        cleanup_end_probe(m);
+        m->flags |= SUBMIT_DISCARD;
+        return;
+    }
     put_sizes(m);
     cleanup_flush(m, 0);
     if (cleanup_is_good(m))

@@ -129,7 +129,7 @@ static void find_bcc_in(struct cleanup_message *m, struct table_list *maps, cons
 
 void cleanup_find_bcc(struct cleanup_message *m)
 {
-    if ((m->flags & SUBMIT_MAP) == 0 || (m->flags & SUBMIT_BOUNCE) != 0)
+    if ((m->flags & SUBMIT_MAP) == 0 || (m->flags & SUBMIT_BOUNCE) != 0 || cleanup_is_probe(m))
         return;
     if (m->daemon->settings->always_bcc.len > 0)
         cleanup_add_bcc(m, m->daemon->settings->always_bcc);
@@ -339,7 +339,7 @@ void cleanup_add_recipient(struct cleanup_message *m, const struct submit_recipi
     struct str original = r.address;
     if (m->flags & SUBMIT_MAP) {
         r.address = map_canonical(m, r.address, "envelope_recipient", true);
-        if (!m->adds_bcc)
+        if (!m->adds_bcc && !cleanup_is_probe(m))
             find_bcc_in(m, m->daemon->recipient_bcc, "recipient_bcc_maps", r.address);
     }
     m->notify_seen |= r.notify;
