@@ -88,16 +88,30 @@ static void carry_out(struct smtpd_session *s, const struct access_verdict *v, s
     }
 }
 
+static struct access_session *memory(struct smtpd_session *s)
+{
+    if (s->access == NULL)
+        s->access = access_session_new(s->daemon->access);
+    return s->access;
+}
+
+bool smtpd_rewrites_headers(struct smtpd_session *s)
+{
+    struct access_facts facts;
+    if (s->is_standalone)
+        return true;
+    collect_facts(s, STR_NULL, &facts);
+    return access_rewrites_headers(memory(s), &facts);
+}
+
 bool smtpd_allows(struct smtpd_session *s, enum access_stage stage, struct str recipient)
 {
     struct access_verdict v;
     struct access_facts facts;
     if (s->is_standalone)
         return true;
-    if (s->access == NULL)
-        s->access = access_session_new(s->daemon->access);
     collect_facts(s, recipient, &facts);
-    access_decide(s->access, stage, &facts, &s->transaction_arena, &v);
+    access_decide(memory(s), stage, &facts, &s->transaction_arena, &v);
     carry_out(s, &v, recipient);
     if (v.outcome == ACCESS_REFUSE)
         smtpd_reject(s, &v, recipient);

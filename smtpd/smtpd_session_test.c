@@ -113,6 +113,10 @@ void access_session_free(struct access_session *as)
 void access_session_end_transaction(struct access_session *as)
 {
 }
+bool access_rewrites_headers(struct access_session *as, const struct access_facts *facts)
+{
+    return false;
+}
 void access_reason_add(struct buf *b, const struct access_reason *reason)
 {
 }

@@ -46,11 +46,11 @@ static void add_attr(struct attr_list *l, const char *name, struct str value)
         l->items[l->count++] = (struct submit_attr){name, value};
 }
 
-static bool is_local_context(const struct smtpd_session *s)
+static bool is_local_context(struct smtpd_session *s) CO
 {
     if (s->forward.is_local || s->forward.is_remote)
         return s->forward.is_local;
-    return s->is_mynetworks && net_addr_is_same_host(&s->peer, &s->local);
+    return smtpd_rewrites_headers(s);
 }
 
 static struct str or_unknown(struct str text)
@@ -77,7 +77,7 @@ static void add_origin_attrs(struct smtpd_session *s, struct attr_list *l)
 }
 
 // The log_* names are what earlier hops may override (XFORWARD); the others are always this client.
-static void add_client_attrs(struct smtpd_session *s, struct attr_list *l)
+static void add_client_attrs(struct smtpd_session *s, struct attr_list *l) CO
 {
     struct arena *a = &s->transaction_arena;
     struct buf address = BUF_INIT;

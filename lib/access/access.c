@@ -65,6 +65,7 @@ static int open_tables(struct access *a, struct err *err)
     a->rbl_reply_maps = table_list_open(set->rbl_reply_maps, 0);
     a->permit_actions = match_list_open(set->smtpd_log_access_permit_actions, 0, err);
     a->backup_networks = match_list_open(set->permit_mx_backup_networks, MATCH_NETWORKS | (backup_parents ? MATCH_PARENTS : 0), err);
+    access_open_rewrite(a);
     return a->permit_actions == NULL || a->backup_networks == NULL ? -1 : 0;
 }
 

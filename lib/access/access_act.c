@@ -67,7 +67,7 @@ static enum access_word act_prepend(struct access_walk *w, const struct access_a
     return ACCESS_NEXT;
 }
 
-static enum access_word act_on_message(struct access_walk *w, const struct access_action *a, const struct access_subject *subject)
+static enum access_word act_on_message(struct access_walk *w, const struct access_action *a, const struct access_subject *subject) CO
 {
     if (!is_available(w, a))
         return ACCESS_NEXT;
@@ -76,6 +76,7 @@ static enum access_word act_on_message(struct access_walk *w, const struct acces
         return ACCESS_NEXT;
     }
     add(w, ACCESS_DROP, "discard", about(w, subject, OTHERWISE(a->text, "triggers DISCARD action")));
+    access_log_permit(w, a->word, subject);
     w->session->is_dropping = strcmp(w->facts->state, "VRFY") != 0;
     return ACCESS_PERMIT;
 }
@@ -85,6 +86,11 @@ static enum access_word act_list(struct access_walk *w, struct str text, const s
     struct access_source source = {.list = w->list, .parameter = w->parameter, .may_open = false, .arena = w->arena};
     struct access_subject outer = w->subject;
     struct access_list list;
+    if (str_find(text, ':') >= 0) { // tables and servers are opened before the jail: only those of main.cf are
+        log_warn("access table " STR_FMT " entry \"" STR_FMT "\" asks for a table or server: \"" STR_FMT "\": use a restriction class", STR_ARG(w->table),
+                 STR_ARG(w->key), STR_ARG(text));
+        return access_refuse_config(w);
+    }
     if (w->depth >= ACCESS_DEPTH_MAX) {
         log_warn("access tables are too deeply nested: " STR_FMT, STR_ARG(text));
         return access_refuse_config(w);

@@ -19,7 +19,7 @@ static const struct access_keyword *bare_table_keyword(enum access_list_id list)
     return names[list] != NULL ? access_keyword_find(str_from(names[list])) : NULL;
 }
 
-static struct table *find_table(struct access *a, struct str type_name, bool may_open)
+struct table *access_find_table(struct access *a, struct str type_name, bool may_open)
 {
     struct table *t = map_get(&a->tables, type_name);
     if (t == NULL && may_open) {
@@ -77,7 +77,7 @@ static void take_argument(struct access *a, const struct access_source *source, 
     case ARGUMENT_NONE:
         break;
     case ARGUMENT_TABLE:
-        r->table = find_table(a, table_of(r->argument), source->may_open);
+        r->table = access_find_table(a, table_of(r->argument), source->may_open);
         break;
     case ARGUMENT_SERVICE:
         r->server = find_policy_server(a, r->argument);

@@ -88,6 +88,8 @@ struct access_source {
 void access_compile(struct access *a, const struct access_source *source, struct str text, struct access_list *list_r);
 const struct access_keyword *access_keyword_find(struct str word); // NULL: no restriction of that name
 extern const struct access_keyword access_keywords[];              // ends with a NULL name
+struct table *access_find_table(struct access *a, struct str type_name, bool may_open); // NULL: not open
+void access_open_rewrite(struct access *a);                // access_rewrite.c
 int access_check_lists(struct access *a, struct err *err);         // does any restriction stop relaying?
 
 // ---- A walk: one decision

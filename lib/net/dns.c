@@ -335,20 +335,22 @@ void dns_add_reverse(struct buf *b, const struct net_addr *addr)
     }
 }
 
+// The first line of the file that has the address names it.
 static bool hosts_name_of(const struct net_addr *addr, struct arena *arena, struct str *name_r)
 {
     struct map_iter it = MAP_ITER_INIT;
     struct map_entry *entry;
+    size_t best = SIZE_MAX;
 
     while ((entry = map_next(&resolver.hosts.names, &it)) != NULL) {
         const struct dns_hosts_entry *value = entry->value;
         for (size_t i = 0; i < value->count; i++)
-            if (value->is_canonical && net_addr_is_same_host(&value->addrs[i], addr)) {
+            if (value->is_canonical && value->rank < best && net_addr_is_same_host(&value->addrs[i], addr)) {
                 *name_r = arena_lower(arena, entry->key);
-                return true;
+                best = value->rank;
             }
     }
-    return false;
+    return best < SIZE_MAX;
 }
 
 enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena, int64_t deadline, struct str *name_r)

@@ -18,6 +18,7 @@ static void hosts_add(struct dns_hosts *h, struct str name, const struct net_add
         return;
     if (entry == NULL) {
         entry = MEM_NEW(struct dns_hosts_entry);
+        entry->rank = h->names.count;
         map_set(&h->names, name, entry);
     }
     if (entry->count == HOSTS_PER_NAME)

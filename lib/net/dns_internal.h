@@ -23,6 +23,7 @@ struct dns_hosts_entry {
     struct net_addr *addrs;
     size_t count;
     bool is_canonical; // the first name of a line
+    size_t rank;       // in the order of the file
 };
 void dns_hosts_parse(struct dns_hosts *h, struct str text); // malformed lines are skipped
 void dns_hosts_read(struct dns_hosts *h, const char *path); // an absent file holds nothing
