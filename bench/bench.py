@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import scheduling  # noqa: E402
+import tls  # noqa: E402
 import workloads  # noqa: E402
 from suites import SCRATCH, make_suites  # noqa: E402
 
@@ -75,6 +76,18 @@ WORKLOADS = (
     Workload("hang", "delay of mail to 1,000 destinations beside one that hangs", "of that without",
              lambda t, s, n: scheduling.slowdown_beside_hanging(s, t.destinations(s), n), 3000, 0, queues=("ram",),
              more_is_better=False, rounds=1, suites=("dromos",)),
+    Workload("tls-full", "new TLS sessions (RSA 2048), full handshakes, 20 at once", "sessions/s",
+             lambda t, s, n: tls.sessions(s, n, "full"), 3000, 600, queues=("ram",)),
+    Workload("tls-resumed", "new TLS sessions, resumed, 20 at once", "sessions/s",
+             lambda t, s, n: tls.sessions(s, n, "resumed"), 6000, 1000, queues=("ram",)),
+    Workload("tls-full-cpu", "CPU per new TLS session, full handshake", "ms",
+             lambda t, s, n: tls.session_cpu(s, n, "full"), 3000, 600, queues=("ram",), more_is_better=False),
+    Workload("tls-resumed-cpu", "CPU per new TLS session, resumed", "ms",
+             lambda t, s, n: tls.session_cpu(s, n, "resumed"), 6000, 1000, queues=("ram",), more_is_better=False),
+    Workload("tls-memory", "memory per idle TLS session", "KiB", lambda t, s, n: tls.idle_memory(s, n), 100, 50,
+             more_is_better=False, queues=("ram",), counts=(("dromos", 2000),), rounds=1),
+    Workload("tls-relay", "relay with TLS on both sides, 20 kept sessions, 4 KiB", "messages/s",
+             lambda t, s, n: tls.relay(s, n), 4000, 600),
     Workload("million", "one million deferred, all due: new message, mean", "s",
              lambda t, s, n: scheduling.start_with_deferred(s, t.destinations(s), n), 1000000, 0, queues=("ram",),
              more_is_better=False, rounds=1, suites=("dromos",)),

@@ -6,7 +6,11 @@ $(BUILD)/bench/sessions: $(call obj,bench/sessions.c)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-bench: programs $(BUILD)/bench/sessions
+$(BUILD)/bench/tls_sessions: $(call obj,bench/tls_sessions.c)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
+
+bench: programs $(BUILD)/bench/tls_sessions $(BUILD)/bench/sessions
 	@/usr/bin/python3 bench/bench.py $(BENCH_ARGS)
 
 # Round trips of coroutines, without mail.

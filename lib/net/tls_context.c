@@ -241,11 +241,20 @@ void tls_library_init(void)
     OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
-static int set_ciphers(SSL_CTX *ctx, struct str ciphers, struct err *err)
+// A server's keys only sign: ciphers in which the client encrypts to the certificate's key are left out. Such a key would have to answer
+// every stranger's attempt to decrypt.
+void tls_cipher_list_add(struct buf *list, struct str ciphers, bool is_server)
+{
+    buf_add_str(list, ciphers);
+    if (ciphers.len > 0 && is_server)
+        buf_add_cstr(list, ":!kRSA");
+}
+
+static int set_ciphers(SSL_CTX *ctx, struct str ciphers, bool is_server, struct err *err)
 {
     struct buf list = BUF_INIT;
     int rc = 0;
-    buf_add_str(&list, ciphers);
+    tls_cipher_list_add(&list, ciphers, is_server);
     if (list.len > 0 && !SSL_CTX_set_cipher_list(ctx, buf_cstr(&list)))
         rc = tls_err(err, "TLS cipher list \"%s\"", buf_cstr(&list));
     buf_release(&list);
@@ -270,7 +279,7 @@ static int set_up(SSL_CTX *ctx, const struct tls_options *o, bool is_server, SSL
     if (o->verify_depth > 0)
         SSL_CTX_set_verify_depth(ctx, o->verify_depth);
     set_groups(ctx, o->groups);
-    if (set_options(ctx, o, err) < 0 || set_ciphers(ctx, o->ciphers, err) < 0)
+    if (set_options(ctx, o, err) < 0 || set_ciphers(ctx, o->ciphers, is_server, err) < 0)
         return -1;
     return like != NULL ? copy_authorities(ctx, like) : load_authorities(ctx, o, is_server, err);
 }

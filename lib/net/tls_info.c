@@ -2,7 +2,6 @@
 // tls_info.c: what a finished handshake was: for log lines, the Received: header and access decisions.
 // Trust: names come from the peer's certificate: checked and bounded by tls_name_of.
 #include <openssl/core_names.h>
-#include <openssl/ec.h>
 
 #include "lib/base/mem.h"
 #include "lib/net/tls_internal.h"
@@ -16,22 +15,17 @@ static void copy(char *to, size_t size, const char *from)
 static void fill_exchange(struct tls_info *info, SSL *ssl)
 {
     EVP_PKEY *key = NULL;
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
-    int kind = cipher == NULL ? NID_undef : SSL_CIPHER_get_kx_nid(cipher);
-    bool is_older_resumed = info->is_resumed && SSL_version(ssl) < TLS1_3_VERSION;
-    if (is_older_resumed || !SSL_get_peer_tmp_key(ssl, &key) || key == NULL)
+    if (SSL_version(ssl) < TLS1_3_VERSION || !SSL_get_peer_tmp_key(ssl, &key) || key == NULL)
         return;
     char group[32] = "";
     size_t length;
     int type = EVP_PKEY_get_base_id(key);
     if (type == EVP_PKEY_EC) {
         copy(info->exchange, sizeof info->exchange, "ECDHE");
-        if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length)) {
-            const char *nist = EC_curve_nid2nist(OBJ_sn2nid(group));
-            copy(info->exchange_group, sizeof info->exchange_group, nist != NULL ? nist : group);
-        }
+        if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length))
+            copy(info->exchange_group, sizeof info->exchange_group, group);
     } else if (type == EVP_PKEY_DH) {
-        copy(info->exchange, sizeof info->exchange, kind == NID_kx_ecdhe ? "ECDHE" : "DHE");
+        copy(info->exchange, sizeof info->exchange, "DHE");
         info->exchange_bits = EVP_PKEY_get_bits(key);
     } else {
         copy(info->exchange, sizeof info->exchange, OBJ_nid2sn(type));
@@ -59,12 +53,10 @@ static void fill_signature(struct tls_signature *s, EVP_PKEY *key, int type, int
         copy(s->name, sizeof s->name, OBJ_nid2sn(type));
         return;
     }
-    if (type == EVP_PKEY_EC && EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length)) {
-        const char *nist = EC_curve_nid2nist(OBJ_sn2nid(group));
-        copy(s->group, sizeof s->group, nist != NULL ? nist : group);
-    } else {
+    if (type == EVP_PKEY_EC && EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length))
+        copy(s->group, sizeof s->group, group);
+    else
         s->bits = EVP_PKEY_get_bits(key);
-    }
     if (digest != NID_undef)
         copy(s->digest, sizeof s->digest, OBJ_nid2sn(digest));
 }
@@ -74,8 +66,8 @@ static void fill_signatures(struct tls_info *info, SSL *ssl, bool is_server)
     struct tls_signature *ours = is_server ? &info->server : &info->client, *theirs = is_server ? &info->client : &info->server;
     int type = NID_undef, digest = NID_undef;
     X509 *peer = SSL_get0_peer_certificate(ssl);
-    if (info->is_resumed)
-        return;
+    if (info->is_resumed || SSL_version(ssl) < TLS1_3_VERSION)
+        return; // the cipher's name says it
     if (SSL_get_signature_type_nid(ssl, &type)) {
         (void)SSL_get_signature_nid(ssl, &digest);
         fill_signature(ours, SSL_get_certificate(ssl) ? X509_get0_pubkey(SSL_get_certificate(ssl)) : NULL, type, digest);

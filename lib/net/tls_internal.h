@@ -39,6 +39,7 @@ struct tls {
 
 // tls_context.c
 void tls_library_init(void);
+void tls_cipher_list_add(struct buf *list, struct str ciphers, bool is_server);
 int tls_context_use_chain(SSL_CTX *ctx, SSL *ssl, const struct tls_chain *chain, const struct tls_keeper *keeper, struct err *err);
 int tls_protocols_parse(struct str protocols, int *min_r, int *max_r, uint64_t *off_r); // off_r: SSL_OP_NO_… bits
 int tls_apply_protocols(SSL *ssl, struct str protocols, struct err *err);

@@ -20,12 +20,14 @@ static const struct tls_keeper *keeper_of(SSL *ssl)
 
 // ---- Tickets
 
+static EVP_CIPHER *ticket_cipher; // fetched once: looking it up by name costs more than using it
+
 static int key_the_ticket(struct tls_ticket_key *k, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool is_new)
 {
     char digest[] = "SHA256";
     OSSL_PARAM params[3] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, sizeof k->hmac),
                             OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
-    return EVP_MAC_CTX_set_params(mac, params) && EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k->aes, iv, is_new);
+    return EVP_MAC_CTX_set_params(mac, params) && EVP_CipherInit_ex2(cipher, ticket_cipher, k->aes, iv, is_new, NULL);
 }
 
 // 1 sealed or opened, 2 opened but make a new one, 0 no ticket, -1.
@@ -121,6 +123,8 @@ void tls_server_resume_init(SSL_CTX *ctx, const struct tls_server_options *o)
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         SSL_CTX_set_num_tickets(ctx, 0);
     } else {
+        if (ticket_cipher == NULL)
+            ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_callback);
         SSL_CTX_set_num_tickets(ctx, 1);
     }

@@ -6,6 +6,8 @@
 // Trust: the peer is hostile: handshake messages are bounded by the library's limits, time by the stream's deadline.
 // Suspends: tls_read, tls_write_all, handshakes (there also inside the library: a keeper that signs or remembers).
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
@@ -109,16 +111,17 @@ static int send_out(struct tls *t, int64_t deadline) CO
     if (t->out.len == 0)
         return 0;
     ssize_t rc = co_write_all(t->fd, t->out.ptr, t->out.len, deadline);
-    if (t->out.cap > WRITE_PIECE)
-        buf_release(&t->out);
-    buf_clear(&t->out);
+    buf_release(&t->out); // an idle session holds no buffer
     if (rc < 0)
         t->has_failed = true;
     return rc < 0 ? -1 : 0;
 }
 
+// What is to be sent goes first: the peer may be waiting for it.
 static int wait_for_input(struct tls *t, int64_t deadline) CO
 {
+    if (send_out(t, deadline) < 0)
+        return -1;
     if (t->is_ended)
         return 0;
     return co_fd_wait(t->fd, CO_READ, deadline) < 0 ? -1 : 0;
@@ -138,8 +141,6 @@ ssize_t tls_read(struct tls *t, void *data, size_t size, int64_t deadline)
         ERR_clear_error();
         int rc = SSL_read_ex(t->ssl, data, size, &got);
         int reason = rc > 0 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, rc);
-        if (t->out.len > 0 && reason != SSL_ERROR_SSL && send_out(t, deadline) < 0) // a key update, a ticket
-            return -1;
         if (reason == SSL_ERROR_NONE)
             return (ssize_t)got;
         if (reason == SSL_ERROR_ZERO_RETURN)
@@ -163,7 +164,7 @@ int tls_write_all(struct tls *t, const void *data, size_t size, int64_t deadline
         int rc = SSL_write_ex(t->ssl, at, size < WRITE_PIECE ? size : WRITE_PIECE, &done);
         int reason = rc > 0 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, rc);
         if (reason == SSL_ERROR_WANT_READ) {
-            if (send_out(t, deadline) < 0 || wait_for_input(t, deadline) < 0)
+            if (wait_for_input(t, deadline) < 0)
                 return -1;
         } else if (reason != SSL_ERROR_NONE && reason != SSL_ERROR_WANT_WRITE) {
             errno = errno_of_failure(t, reason);
@@ -174,8 +175,6 @@ int tls_write_all(struct tls *t, const void *data, size_t size, int64_t deadline
         if ((t->out.len >= WRITE_PIECE || size == 0) && send_out(t, deadline) < 0)
             return -1;
     }
-    if (t->out.cap > 0)
-        buf_release(&t->out); // an idle session holds no buffer
     return 0;
 }
 
@@ -258,6 +257,10 @@ static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_opti
 {
     struct tls *t = MEM_NEW(struct tls);
     struct buf digest = BUF_INIT;
+    const int on = 1;
+    // A ticket and the reply after it are two writes: the second must not wait for the peer's late acknowledgement. Fails on
+    // what is no TCP, and that is all right.
+    (void)setsockopt(stream_fd(s), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     t->fd = stream_co_fd(s);
     t->keeper = o->keeper;
     t->log_level = log_level;
@@ -306,22 +309,18 @@ static int run_handshake(struct stream *s, struct tls *t, struct err *err) CO
             send_out_now(t); // the alert that says why
             return handshake_failed(s, t, error, err);
         }
-        if (send_out(t, deadline) < 0)
-            return handshake_failed(s, t, errno, err);
         if (reason == SSL_ERROR_NONE)
-            break;
+            return 0; // our last words go with the first bytes of what follows, or before the first wait
         if (reason == SSL_ERROR_WANT_READ && wait_for_input(t, deadline) < 0)
             return handshake_failed(s, t, errno, err);
     }
-    buf_release(&t->out);
-    return 0;
 }
 
 static int apply_choices(struct tls *t, struct str ciphers, struct str protocols, struct err *err)
 {
     struct buf list = BUF_INIT;
     int rc = protocols.len > 0 ? tls_apply_protocols(t->ssl, protocols, err) : 0;
-    buf_add_str(&list, ciphers);
+    tls_cipher_list_add(&list, ciphers, t->is_server);
     if (rc == 0 && list.len > 0 && !SSL_set_cipher_list(t->ssl, buf_cstr(&list)))
         rc = tls_err(err, "TLS cipher list \"%s\"", buf_cstr(&list));
     buf_release(&list);

@@ -80,3 +80,44 @@ class Authority(Leaf):
         _openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-out", cert,
                  "-days", days, "-extfile", extensions)
         return Leaf(cert, key, self)
+
+
+class Identity:
+    """A certificate of any kind of key, with its files where a configuration finds them: NAME.key and NAME.pem in `folder`: a certificate for `name`, signed by itself or by another identity."""
+
+    def __init__(self, folder, name, kind="ec", signer=None, days=90, usage=None, label=None, padding=0):
+        folder = Path(folder)
+        self.name = name
+        label = label or name.strip("*.")
+        self.key, self.cert = folder / f"{label}.key", folder / f"{label}.pem"
+        self.both = folder / f"{label}.both.pem"
+        if kind == "rsa":
+            _openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.key)
+        elif kind == "ec":
+            _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.key)
+        else:
+            _openssl("genpkey", "-algorithm", kind, "-out", self.key)
+        self.key.chmod(0o600)
+        names = ",".join([f"DNS:{name}", *(f"DNS:x{i}.{'y' * 40}.example" for i in range(padding))])
+        extensions = folder / f"{label}.ext"
+        extensions.write_text(f"subjectAltName={names}\nbasicConstraints=critical,CA:{'TRUE' if signer is None else 'FALSE'}\n"
+                              + (f"extendedKeyUsage={usage}\n" if usage else ""), encoding="ascii")
+        request = folder / f"{label}.csr"
+        _openssl("req", "-new", "-key", self.key, "-subj", f"/CN={name}", "-out", request)
+        sign = ["-signkey", self.key] if signer is None else ["-CA", signer.cert, "-CAkey", signer.key, "-CAcreateserial"]
+        _openssl("x509", "-req", "-in", request, *sign, "-days", days, "-extfile", extensions, "-out", self.cert)
+        self.both.write_bytes(self.key.read_bytes() + self.cert.read_bytes())
+        self.both.chmod(0o600)
+
+    def fingerprint(self, what="sha256"):
+        """As log lines and access tables have it: "AB:CD:…"."""
+        text = _openssl("x509", "-in", self.cert, "-noout", "-fingerprint", f"-{what}").decode()
+        return text.strip().split("=", 1)[1]
+
+    def replace(self, other):
+        """The files of `other` take the place of these, as a renewal does it: each at once, the certificate first."""
+        for new, old in ((other.cert, self.cert), (other.key, self.key), (other.both, self.both)):
+            staged = old.with_suffix(".new")
+            staged.write_bytes(new.read_bytes())
+            staged.chmod(0o600)
+            staged.rename(old)
