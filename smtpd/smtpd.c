@@ -41,6 +41,7 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
         {&d->limit_exceptions, set->smtpd_client_event_limit_exceptions, MATCH_NETWORKS},
         {&d->xclient_hosts, set->smtpd_authorized_xclient_hosts, MATCH_NETWORKS},
         {&d->xforward_hosts, set->smtpd_authorized_xforward_hosts, MATCH_NETWORKS},
+        {&d->verp_clients, set->smtpd_authorized_verp_clients, MATCH_NETWORKS},
     };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         if ((*lists[i].list = match_list_open(lists[i].text, lists[i].flags, err)) == NULL)
@@ -60,7 +61,7 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
 static void close_lists(struct smtpd *d)
 {
     struct match_list *const lists[] = {d->mynetworks, d->noop_commands, d->forbidden_commands, d->bare_newline_exclusions,
-                                        d->flush_domains, d->limit_exceptions, d->xclient_hosts, d->xforward_hosts, d->debug_peers};
+                                        d->flush_domains, d->limit_exceptions, d->xclient_hosts, d->xforward_hosts, d->verp_clients, d->debug_peers};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         match_list_close(lists[i]);
     table_list_close(d->ehlo_discard_maps);

@@ -58,7 +58,7 @@ struct smtpd {
     struct anvil_client *anvil;   // NULL: no limits
     struct flush_client *flush;
     struct match_list *flush_domains; // fast_flush_domains
-    struct match_list *limit_exceptions, *xclient_hosts, *xforward_hosts;
+    struct match_list *limit_exceptions, *xclient_hosts, *xforward_hosts, *verp_clients;
     struct match_list *noop_commands, *forbidden_commands, *bare_newline_exclusions, *debug_peers;
     unsigned notify_classes;      // SMTPD_TROUBLE_*
     int64_t space_checked_ms;     // when free_bytes was read
@@ -87,6 +87,7 @@ struct smtpd_transaction {
     unsigned overshoot; // RCPTs beyond smtpd_recipient_limit
     struct str encoding; // "7bit", "8bit" or ""
     struct str envelope_id;
+    struct str verp; // two delimiters, or ""
     int ret_flags;
     int sendopts;
     int64_t declared_size;
@@ -146,6 +147,7 @@ struct smtpd_session {
     bool has_bare_lf;
     bool may_send_bare_lf; // in smtpd_forbid_bare_newline_exclusions
     bool is_debugged;      // in debug_peer_list
+    bool may_verp;                  // in smtpd_authorized_verp_clients
     bool may_xclient, may_xforward; // in smtpd_authorized_xclient_hosts, smtpd_authorized_xforward_hosts
     struct str etrn_domain; // while ETRN is judged
     bool ends_after_reply;  // a refusal after which this client gets no second chance

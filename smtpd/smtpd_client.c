@@ -69,6 +69,7 @@ void smtpd_client_describe(struct smtpd_session *s)
     s->is_mynetworks = s->is_standalone || is_listed(s, d->mynetworks, "mynetworks");
     s->may_send_bare_lf = is_listed(s, d->bare_newline_exclusions, "smtpd_forbid_bare_newline_exclusions");
     s->may_xclient = is_listed(s, d->xclient_hosts, "smtpd_authorized_xclient_hosts");
+    s->may_verp = is_listed(s, d->verp_clients, "smtpd_authorized_verp_clients");
     s->is_debugged = is_listed(s, d->debug_peers, "debug_peer_list");
     smtpd_keywords_for_client(s);
 }

@@ -66,6 +66,12 @@ static bool say_xforward(struct smtpd_session *s, struct buf *line)
     return s->may_xforward;
 }
 
+static bool say_xverp(struct smtpd_session *s, struct buf *line)
+{
+    buf_add_cstr(line, "XVERP");
+    return s->may_verp;
+}
+
 static bool say_starttls(struct smtpd_session *s, struct buf *line)
 {
     buf_add_cstr(line, "STARTTLS");
@@ -89,6 +95,7 @@ static const struct {
     {SMTPD_EHLO_ETRN, "ETRN", NULL},
     {SMTPD_EHLO_STARTTLS, NULL, say_starttls},
     {SMTPD_EHLO_AUTH, NULL, say_auth},
+    {SMTPD_EHLO_VERP, NULL, say_xverp},
     {SMTPD_EHLO_XCLIENT, NULL, say_xclient},
     {SMTPD_EHLO_XFORWARD, NULL, say_xforward},
     {SMTPD_EHLO_ENHANCED, "ENHANCEDSTATUSCODES", NULL},

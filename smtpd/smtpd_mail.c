@@ -57,6 +57,26 @@ bool smtpd_may_require_tls(const struct smtpd_session *s)
     return s->tls.is_on && s->settings->requiretls_enable;
 }
 
+// XVERP, or XVERP=DELIMITERS: a sender address for each recipient, for mailing lists.
+static bool take_verp(struct smtpd_session *s, struct str value)
+{
+    const struct settings *set = s->settings;
+    struct str delimiters = value.ptr != NULL ? value : set->default_verp_delimiters;
+    bool is_good = delimiters.len == 2;
+    for (size_t i = 0; is_good && i < delimiters.len; i++)
+        is_good = str_find(set->verp_delimiter_filter, delimiters.ptr[i]) >= 0;
+    if (s->transaction.sender.len == 0) {
+        smtpd_reply(s, "503 5.5.4 Error: XVERP requires non-null sender");
+        return false;
+    }
+    if (!is_good) {
+        smtpd_reply(s, "501 5.5.4 Error: XVERP needs two characters from " STR_FMT, STR_ARG(set->verp_delimiter_filter));
+        return false;
+    }
+    s->transaction.verp = arena_str(&s->transaction_arena, delimiters);
+    return true;
+}
+
 // One ESMTP parameter. False when an error reply was sent.
 static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p)
 {
@@ -79,6 +99,8 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
         t->sendopts |= QUEUE_SENDOPT_REQUIRETLS;
         return true;
     }
+    if (str_is_nocase(p->name, STR("XVERP")) && s->may_verp && (offered & SMTPD_EHLO_VERP))
+        return take_verp(s, p->value);
     bool is_ret = str_is_nocase(p->name, STR("RET")), is_envid = str_is_nocase(p->name, STR("ENVID"));
     if ((is_ret || is_envid) && !(offered & SMTPD_EHLO_DSN)) {
         smtpd_reply(s, "501 5.7.1 DSN support is disabled");

@@ -194,7 +194,7 @@ int smtpd_store_begin(struct smtpd_session *s)
     struct str no_maps = STR("no_address_mappings"), no_checks = STR("no_header_body_checks");
     struct submit_envelope e = {.sender = t->sender, .recipients = t->recipients, .recipient_count = t->recipient_count,
                                 .arrival_us = t->started_us, .envelope_id = t->envelope_id, .ret_flags = t->ret_flags,
-                                .sendopts = t->sendopts, .filter = s->settings->content_filter, .flags = 0};
+                                .sendopts = t->sendopts, .verp = t->verp, .filter = s->settings->content_filter, .flags = 0};
 
     if (str_find_str(s->settings->receive_override_options, no_maps) < 0)
         e.flags |= SUBMIT_MAP;

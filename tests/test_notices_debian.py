@@ -95,6 +95,8 @@ CASES = [
     Case("obsolete From", mail(), {"header_from_format": "obsolete"}, rcpt=UNKNOWN),
     Case("postmaster copy", mail(), {"notify_classes": "bounce", "bounce_notice_recipient": PM}, rcpt=UNKNOWN, notices=2),
     Case("double bounce", mail(sender=""), {"notify_classes": "2bounce", "2bounce_notice_recipient": PM}, rcpt=UNKNOWN),
+    Case("verp", dialogue("<list@client.example> XVERP", "<user@far.example>"), {"smtpd_authorized_verp_clients": "127.0.0.1"},
+         rcpt=UNKNOWN),
     Case("delay", mail(), DELAY, is_far_dead=True),
     Case("delay, original recipient", mail(to="old@there.example"), {**DELAY, **ALIAS}, is_far_dead=True),
     Case("postmaster delay", mail(), {**DELAY, "notify_classes": "delay", "delay_notice_recipient": PM}, is_far_dead=True,
