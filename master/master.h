@@ -56,7 +56,7 @@ struct master_service {
     unsigned predecessors; // retiring processes that an exclusive service waits for
     unsigned short_lives;  // consecutive crashes soon after the start
     int64_t stress_until, next_warning; // clock_ms
-    struct co_timer *resume_timer, *wakeup_timer;
+    struct co_timer *resume_timer, *wakeup_timer, *stress_timer;
 };
 
 struct master_child {

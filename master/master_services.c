@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // master_services.c: the services of master.cf: limits, listeners, and what changes when the configuration does.
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -157,6 +158,8 @@ static void service_free(struct master_service *s, bool keeps_sockets)
     master_wakeup_stop(s);
     if (s->resume_timer != NULL)
         co_timer_free(s->resume_timer);
+    if (s->stress_timer != NULL)
+        co_timer_free(s->stress_timer);
     for (size_t i = 0; i < s->listener_count; i++) {
         if (s->listeners[i].fd < 0)
             continue;
@@ -286,10 +289,41 @@ static struct load_summary summarize(const struct master_service *s)
     return sum;
 }
 
+// ---- Stress: all places of a network service are taken, and somebody waits
+
+static void tell_stress(struct master_service *s, const char *state)
+{
+    LIST_EACH(item, &s->master->children) {
+        const struct master_child *c = container_of(item, struct master_child, link);
+        if (c->service == s && c->status_fd >= 0)
+            (void)!send(c->status_fd, state, 1, MSG_DONTWAIT | MSG_NOSIGNAL); // a full channel: the process is stuck anyway
+    }
+}
+
+static void end_stress(void *arg)
+{
+    struct master_service *s = arg;
+    if (clock_ms() < s->stress_until)
+        co_timer_set(s->stress_timer, s->stress_until);
+    else
+        tell_stress(s, "N");
+}
+
+static void begin_stress(struct master_service *s)
+{
+    s->stress_until = clock_ms() + MASTER_STRESS_SECONDS * 1000;
+    if (!str_is(s->row->type, STR("inet")))
+        return;
+    if (s->stress_timer == NULL)
+        s->stress_timer = co_timer_new(end_stress, s);
+    co_timer_set(s->stress_timer, s->stress_until);
+    tell_stress(s, "Y");
+}
+
 static void warn_limit(struct master_service *s)
 {
     s->next_warning = clock_ms() + MASTER_WARN_SECONDS * 1000;
-    s->stress_until = clock_ms() + MASTER_STRESS_SECONDS * 1000;
+    begin_stress(s);
     log_warn("service \"" STR_FMT "\" (%s) has reached its process limit \"%lld\": new clients may experience noticeable delays",
              STR_ARG(s->row->name), s->where, (long long)s->row->maxproc);
     log_warn("to avoid this condition, increase the process count in master.cf or reduce the service time per client");

@@ -91,6 +91,8 @@ static int smtpd_init(struct service_context *ctx, struct err *err)
 
     d->settings = set;
     ctx->state = d;
+    d->service = ctx;
+    list_init(&d->sessions);
     d->ehlo_keywords = smtpd_keywords_offered(set);
     d->notify_classes = notify_classes(set);
     if (open_lists(d, set, err) < 0)
@@ -118,6 +120,7 @@ static void smtpd_serve(struct service_context *ctx, struct service_client *clie
     struct smtpd *d = ctx->state;
     struct smtpd_session *s = MEM_NEW(struct smtpd_session);
     s->daemon = d;
+    list_append(&d->sessions, &s->link);
     s->settings = ctx->settings;
     s->service = ctx;
     s->peer = client->peer;
@@ -131,6 +134,7 @@ static void smtpd_serve(struct service_context *ctx, struct service_client *clie
         stream_free(s->stream);
     }
     access_session_free(s->access);
+    list_remove(&s->link);
     arena_release(&s->session_arena);
     arena_release(&s->transaction_arena);
     arena_release(&s->forward_arena);
@@ -140,6 +144,8 @@ static void smtpd_serve(struct service_context *ctx, struct service_client *clie
 static void smtpd_deinit(struct service_context *ctx)
 {
     struct smtpd *d = ctx->state;
+    if (d->stress_timer != NULL)
+        co_timer_free(d->stress_timer);
     dns_deinit();
     submit_pool_free(d->submit);
     smtpd_tls_close(d->tls);
@@ -160,6 +166,7 @@ int main(int argc, char **argv)
         .flags = SERVICE_NETWORK | SERVICE_STANDALONE_OK,
         .init = smtpd_init,
         .serve = smtpd_serve,
+        .stress = smtpd_stress,
         .deinit = smtpd_deinit,
         .outdated = table_outdated,
     };

@@ -45,6 +45,10 @@
 
 // What all sessions of the process share; nothing changes after init.
 struct smtpd {
+    struct service_context *service;
+    struct list sessions;
+    struct co_timer *stress_timer; // NULL until there is stress
+    bool is_stressed;
     const struct settings *settings;
     struct route *route;
     struct access *access;
@@ -159,6 +163,9 @@ struct smtpd_session {
     struct smtpd_count counts[SMTP_VERB_COUNT];
     bool command_failed; // set by smtpd_reply for 4xx and 5xx
     int64_t deadline;    // of the whole session
+    struct list link;
+    int64_t silent_since; // clock_ms when the wait for a command began; 0: none is waited for
+    bool is_overdue;      // dropped for its silence
     int64_t request_deadline; // smtpd_per_request_deadline: of the command, or of the content so far
     unsigned troubles;   // SMTPD_TROUBLE_*
     size_t reply_start;  // where the reply that was written last begins in the stream's output
@@ -184,6 +191,9 @@ void smtpd_greet_again(struct smtpd_session *s) CO; // after XCLIENT: the sessio
 void smtpd_transaction_reset(struct smtpd_session *s);
 bool smtpd_skip_line(struct smtpd_session *s) CO; // the rest of a line that was too long; false: the client is gone, logged
 void smtpd_lost(struct smtpd_session *s, const struct err *err); // logs "lost connection after …" or "timeout after …"
+
+// smtpd_stress.c: a time of stress begins or ends.
+void smtpd_stress(struct service_context *ctx, bool is_stressed);
 
 // smtpd_standalone.c: runs the session on standard input and output.
 void smtpd_standalone_run(struct smtpd_session *s) CO;

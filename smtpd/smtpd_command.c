@@ -138,10 +138,12 @@ int smtpd_command_read(struct smtpd_session *s, struct str *line_r)
     struct raw line;
     enum line_end end;
     smtpd_limit_request(s);
+    s->silent_since = clock_ms();
     int got = stream_read_line(s->stream, (size_t)s->settings->line_length_limit, &line, &end, &err);
+    s->silent_since = 0;
     if (got <= 0 || end == LINE_EOF) {
         if (got >= 0)
-            err_set(&err, ERR_PROTOCOL, "lost connection");
+            err_set(&err, s->is_overdue ? ERR_TIMEOUT : ERR_PROTOCOL, "lost connection");
         smtpd_lost(s, &err);
         return -1;
     }

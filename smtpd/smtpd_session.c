@@ -68,8 +68,8 @@ static void log_disconnect(struct smtpd_session *s)
     buf_release(&line);
 }
 
-// Slows down and at last ends sessions that make errors only.
-static void punish_errors(struct smtpd_session *s) CO
+// Slows down and at last ends sessions that make errors only. `earlier`: the errors before this command.
+static void punish_errors(struct smtpd_session *s, unsigned earlier) CO
 {
     const struct settings *set = s->settings;
     if (s->is_closing)
@@ -80,7 +80,7 @@ static void punish_errors(struct smtpd_session *s) CO
         smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many errors", STR_ARG(set->myhostname));
         s->is_closing = true;
         smtpd_reply_done(s);
-    } else if ((int64_t)s->errors >= set->smtpd_soft_error_limit && set->smtpd_error_sleep_time > 0) {
+    } else if ((int64_t)earlier >= set->smtpd_soft_error_limit && set->smtpd_error_sleep_time > 0) {
         co_sleep_until(clock_deadline(set->smtpd_error_sleep_time));
     }
 }
@@ -102,13 +102,14 @@ static void command_loop(struct smtpd_session *s) CO
         }
         co_set_action(s->stage);
         s->settings = s->service->settings; // those of a time of stress, once it has come
+        unsigned errors = s->errors;
         int got = smtpd_command_read(s, &line);
         if (got < 0)
             return;
         if (got > 0)
             smtpd_command_run(s, line);
         smtpd_reply_done(s);
-        punish_errors(s);
+        punish_errors(s, errors);
         if (s->service->is_retiring && !s->transaction.has_sender && !s->is_closing && co_is_cancelled()) {
             smtpd_reply(s, "421 4.3.2 " STR_FMT " Error: server is going down", STR_ARG(s->settings->myhostname));
             s->is_closing = true;

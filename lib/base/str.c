@@ -180,7 +180,8 @@ void buf_add_printable(struct buf *b, struct str s, size_t max)
 void buf_add_escaped(struct buf *b, struct str s, size_t max)
 {
     static const char named[] = "\a\b\f\n\r\t\v\\", letters[] = "abfnrtv\\";
-    s = str_slice(s, 0, max);
+    if (max)
+        s = str_slice(s, 0, max);
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
         const char *found = c != 0 ? strchr(named, c) : NULL;

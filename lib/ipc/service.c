@@ -150,6 +150,8 @@ static void status_readable(int fd, int events, void *arg)
 {
     char bytes[16];
     ssize_t n = read(fd, bytes, sizeof bytes);
+    for (ssize_t i = 0; i < n; i++)
+        service_set_stress(&run, bytes[i] == 'Y');
     if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
         return;
     co_watch_free(run.status_watch); // master reloads, stops or died

@@ -10,7 +10,8 @@
 // this process may hold), DROMOS_LOG (syslog | file | stderr). Status lines written to the status channel, one write each:
 // "S <sessions> <limit>\n" when it is ready and when the session count crosses the limit or half of it; "R\n" when the process
 // retires by itself (use limit, idle, changed table): master no longer counts it. End of file on the status
-// channel (master reloads, stops or died) means retire: stop accepting, finish what runs, exit 0.
+// channel (master reloads, stops or died) means retire: stop accepting, finish what runs, exit 0. Master writes "Y" to network services
+// that have reached their limit, and "N" when that is over: ctx->settings then changes to what main.cf says for stress = yes, and back.
 #ifndef DROMOS_IPC_SERVICE_H
 #define DROMOS_IPC_SERVICE_H
 
@@ -42,7 +43,7 @@ struct service_client {
 };
 
 struct service_context {
-    const struct settings *settings;
+    const struct settings *settings; // changes when a time of stress begins or ends; both stay valid
     struct conf *conf;      // for per-service parameters (conf_get_*)
     const char *name;       // the service's name in master.cf: "smtp", "relay", "retry", "127.0.0.1:submission"
     const char *program;    // "smtpd"
@@ -61,6 +62,7 @@ struct service {
     void (*serve)(struct service_context *ctx, struct service_client *client); // in a coroutine; NULL for SERVICE with trigger only
     void (*trigger)(struct service_context *ctx, char request);         // wake-up and postkick bytes (one call a byte); may be NULL
     void (*deinit)(struct service_context *ctx);                        // may be NULL
+    void (*stress)(struct service_context *ctx, bool is_stressed);      // ctx->settings has just changed; may be NULL
     // Called when retiring begins (reload, stop); may be NULL. The process ends when no session is left and
     // service_hold_count is zero.
     void (*retire)(struct service_context *ctx);

@@ -34,6 +34,7 @@ struct service_run {
     struct service_context ctx;
     struct service_options options;
     struct settings settings;
+    struct settings *other_settings; // with the other value of `stress`; NULL until it is needed
     struct arena arena;
     struct service_listener *listeners;
     unsigned sessions, holds, accepters;
@@ -56,6 +57,7 @@ void service_accept_standalone(struct service_run *run);
 void service_accept_stop(struct service_run *run); // no new sessions; kept connections end when they are idle
 void service_accept_release(struct service_run *run); // after the loop has ended
 void service_report(struct service_run *run, bool is_first);
+void service_set_stress(struct service_run *run, bool is_stressed);
 void service_enter_jail(struct service_run *run); // die()s when that fails
 void service_end_if_done(struct service_run *run);
 
