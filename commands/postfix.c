@@ -78,7 +78,7 @@ static void read_settings(struct control *c)
     setenv("MAIL_CONFIG", conf_dir(c->conf), 1);
 }
 
-static void know_users(struct control *c)
+void control_know_users(struct control *c)
 {
     struct err err = ERR_INIT;
     c->is_rootless = sys_is_rootless();
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     read_settings(c);
     if (!is_one_instance)
         run_wrapper(c, argv + optind);
-    know_users(c);
+    control_know_users(c);
     log_setup_command(&c->settings, "postfix-script");
     log_add_stderr("postfix/postfix-script");
     c->arguments = argv + optind + 1;

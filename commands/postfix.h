@@ -39,8 +39,14 @@ int control_drain(struct control *c);
 void control_end_drain(struct control *c); // mail is accepted at the next start or reload
 
 // postfix_config.c
+void control_take_parameters(struct control *c);
 int control_upgrade_configuration(struct control *c);
+
+// postfix_logrotate.c
 int control_logrotate(struct control *c);
+
+// postfix.c
+void control_know_users(struct control *c); // mail_owner and setgid_group, as the settings name them
 
 pid_t control_master_pid(struct control *c); // 0: not running
 pid_t control_running_pid(struct control *c); // dies when it is not running

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // postfix_check.c: directories, owners and modes: made when missing, reported when wrong, repaired on request.
 // Trust: nothing is followed inside directories that mail_owner can write to.
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands/lint_report.h"
@@ -145,6 +145,24 @@ static void report(struct control *c, const struct expected *e)
         log_warn("mode is %04o, should be %04o: %s", (unsigned)st.st_mode & 07777, (unsigned)wanted_mode(c, e), path);
 }
 
+// Whoever can change a program that root runs is root.
+static void report_programs(struct control *c, struct str dir)
+{
+    DIR *programs = opendir(dir.ptr);
+    struct dirent *entry;
+    struct stat st;
+    while (programs != NULL && (entry = readdir(programs)) != NULL) {
+        if (fstatat(dirfd(programs), entry->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+            continue;
+        if (st.st_uid != 0)
+            log_warn("not owned by root: " STR_FMT "/%s", STR_ARG(dir), entry->d_name);
+        if (st.st_mode & 022)
+            log_warn("group or other writable: " STR_FMT "/%s", STR_ARG(dir), entry->d_name);
+    }
+    if (programs != NULL)
+        closedir(programs);
+}
+
 static void report_configuration(struct control *c)
 {
     const char *names[] = {"", "/main.cf", "/master.cf"};
@@ -177,15 +195,8 @@ bool control_master_cf_is_sound(struct control *c)
 void control_check_queue(struct control *c)
 {
     const char *path = arena_strf(&c->arena, STR_FMT "/postsuper", STR_ARG(c->settings.command_directory)).ptr;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl(path, path, (char *)NULL);
-        die("execute %s: %s", path, strerror(errno));
-    }
-    int status = 1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (pid < 0 || status != 0)
+    const char *const argv[] = {path, NULL};
+    if (sys_run(path, argv) != 0)
         log_warn("%s: the check of the queue failed", path);
 }
 
@@ -232,6 +243,8 @@ int control_check(struct control *c)
     for (size_t i = 0; i < EXPECTED_COUNT; i++)
         report(c, &expected[i]);
     report_configuration(c);
+    if (!c->is_rootless)
+        report_programs(c, c->settings.daemon_directory);
     control_check_queue(c);
     report_foreign_files(c);
     return lint_report(conf_dir(c->conf), NULL, LINT_REPORT_LOG) == LINT_REPORT_ERRORS ? 1 : 0;
@@ -262,6 +275,7 @@ static bool repair(struct control *c, const struct expected *e)
 
 int control_set_permissions(struct control *c)
 {
+    control_take_parameters(c);
     bool is_done = control_prepare(c);
     for (size_t i = 0; i < EXPECTED_COUNT; i++)
         is_done = repair(c, &expected[i]) && is_done;

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: ISC
-// postfix_config.c: rows that an old master.cf lacks, and rotation of maillog_file.
+// postfix_config.c: rows that an old master.cf lacks, and parameters given on the command line.
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "commands/postfix.h"
 #include "lib/base/log.h"
+
+enum { PARAMETERS_MAX = 100 };
 
 // ---- master.cf
 
@@ -29,9 +26,34 @@ static const struct {
     {"postlog", "postlog   unix-dgram n  -       n       -       1       postlogd\n"},
 };
 
+// NAME=VALUE words after the command are written to main.cf first.
+void control_take_parameters(struct control *c)
+{
+    struct err err = ERR_INIT;
+    const char *path = arena_strf(&c->arena, STR_FMT "/postconf", STR_ARG(c->settings.command_directory)).ptr;
+    const char *argv[PARAMETERS_MAX + 5] = {path, "-c", conf_dir(c->conf), "-e"};
+    size_t n = 0;
+    for (; c->arguments[n] != NULL; n++) {
+        if (n == PARAMETERS_MAX || str_find(str_from(c->arguments[n]), '=') < 1)
+            die("not name=value: %s", c->arguments[n]);
+        argv[4 + n] = c->arguments[n];
+    }
+    if (n == 0)
+        return;
+    if (sys_run(path, argv) != 0)
+        die("cannot edit %s/main.cf", conf_dir(c->conf));
+    struct conf *fresh = conf_open(conf_dir(c->conf), NULL, &err);
+    if (fresh == NULL || settings_load(fresh, "postfix", &c->arena, &c->settings, &err) < 0)
+        die("%s", err.text);
+    conf_free(c->conf);
+    c->conf = fresh;
+    control_know_users(c);
+}
+
 int control_upgrade_configuration(struct control *c)
 {
     struct err err = ERR_INIT;
+    control_take_parameters(c);
     struct master_row *rows;
     size_t count;
     struct buf added = BUF_INIT;
@@ -54,52 +76,5 @@ int control_upgrade_configuration(struct control *c)
         close(fd);
     }
     buf_release(&added);
-    return 0;
-}
-
-// ---- Log rotation
-
-static void compress_file(struct control *c, const char *path)
-{
-    const char *compressor = c->settings.maillog_file_compressor.ptr;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execlp(compressor, compressor, path, (char *)NULL);
-        _exit(127);
-    }
-    int status = 1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (pid < 0 || status != 0)
-        log_warn("%s %s failed", compressor, path);
-}
-
-int control_logrotate(struct control *c)
-{
-    struct str file = c->settings.maillog_file;
-    char suffix[128];
-    time_t now = time(NULL);
-    struct tm tm;
-    if (file.len == 0)
-        die("maillog_file is not set: nothing to rotate");
-    if (str_starts(file, STR("/dev/")))
-        die("maillog_file is a device: nothing to rotate");
-    localtime_r(&now, &tm);
-    char *format = arena_cstr(&c->arena, c->settings.maillog_file_rotate_suffix);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    if (strftime(suffix, sizeof suffix, format, &tm) == 0)
-        die("maillog_file_rotate_suffix is too long");
-#pragma GCC diagnostic pop
-    const char *rotated = arena_strf(&c->arena, STR_FMT ".%s", STR_ARG(file), suffix).ptr;
-    if (access(rotated, F_OK) == 0)
-        die("%s exists already", rotated);
-    if (rename(file.ptr, rotated) < 0)
-        die("rename " STR_FMT " to %s: %s", STR_ARG(file), rotated, strerror(errno));
-    pid_t pid = control_master_pid(c);
-    if (pid > 1)
-        kill(pid, SIGHUP); // opens the new file; old daemons finish with the old one
-    sleep(1);
-    compress_file(c, rotated);
     return 0;
 }

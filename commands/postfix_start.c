@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,15 +68,8 @@ int control_start(struct control *c)
 {
     prepare_start(c);
     const char *path = program(c, c->settings.daemon_directory, "master");
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl(path, path, "-w", (char *)NULL);
-        die("execute %s: %s", path, strerror(errno));
-    }
-    int status = 1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (pid < 0 || status != 0)
+    const char *const argv[] = {path, "-w", NULL};
+    if (sys_run(path, argv) != 0)
         die("mail system startup failed");
     return 0;
 }

@@ -41,7 +41,6 @@ void instance_check_conflicts(const struct postmulti *pm, const struct instance 
 int postmulti_list(struct postmulti *pm);
 int postmulti_postfix(struct postmulti *pm); // -p
 int postmulti_command(struct postmulti *pm); // -x
-int run_program(const char *path, const char *const *argv); // waits; the exit status, 1 when it died
 
 // postmulti_edit.c
 int postmulti_edit(struct postmulti *pm);

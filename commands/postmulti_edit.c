@@ -36,7 +36,7 @@ static void apply(struct postmulti *pm, struct str dir, const struct changes *c)
     const char *argv[SETTINGS_MAX + 8] = {path, "-c", dir.ptr, "-e"};
     for (size_t i = 0; i < c->count; i++)
         argv[4 + i] = c->words[i];
-    if (run_program(path, argv) != 0)
+    if (sys_run(path, argv) != 0)
         die("cannot edit " STR_FMT "/main.cf", STR_ARG(dir));
 }
 
@@ -303,7 +303,7 @@ static void create(struct postmulti *pm)
     apply(pm, fresh.dir, &c);
     const char *path = arena_strf(&pm->arena, STR_FMT "/postfix", STR_ARG(s->command_directory)).ptr;
     const char *const argv[] = {path, "-c", fresh.dir.ptr, "set-permissions", NULL};
-    if (run_program(path, argv) != 0)
+    if (sys_run(path, argv) != 0)
         log_warn("some permissions of the new instance could not be set");
     write_list(pm, STR(""), fresh.dir);
 }

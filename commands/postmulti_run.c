@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: ISC
 // postmulti_run.c: lists instances, and runs a command for each that is selected.
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "commands/postmulti.h"
-#include "lib/base/log.h"
+#include "lib/sys/sys.h"
 
 enum { WORDS_MAX = 256 };
-
-int run_program(const char *path, const char *const *argv)
-{
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execvp(path, (char *const *)(uintptr_t)argv);
-        die("execute %s: %s", path, strerror(errno));
-    }
-    int status = 1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
 
 // ---- List
 
@@ -102,7 +85,7 @@ int postmulti_command(struct postmulti *pm)
     int status = 0;
     for (size_t at = 0; (i = next_selected(pm, pm->options.is_reversed, &at)) != NULL;) {
         set_environment(i);
-        if (run_program(pm->options.words[0], (const char *const *)pm->options.words) != 0)
+        if (sys_run(pm->options.words[0], (const char *const *)pm->options.words) != 0)
             status = 1;
     }
     return status;
@@ -126,7 +109,7 @@ static int run_postfix(const struct instance *i, const char *command, char **res
     for (; *rest != NULL && n + 1 < WORDS_MAX; rest++)
         argv[n++] = *rest;
     set_environment(i);
-    int status = run_program(path, argv);
+    int status = sys_run(path, argv);
     arena_release(&arena);
     return status;
 }

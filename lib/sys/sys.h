@@ -59,6 +59,8 @@ struct sys_spawn {
     bool new_session;
 };
 int sys_spawn(const struct sys_spawn *how, pid_t *pid_r, struct err *err) MUST_CHECK;
+// Runs a program (looked up in PATH) with this process's environment and waits. Its exit status; 1 when it could not start or died.
+int sys_run(const char *path, const char *const *argv);
 unsigned sys_cpu_count(void); // CPUs this process may use, at least 1
 int sys_raise_fd_limit(unsigned *limit_r); // soft limit up to the hard one
 int sys_notify(const char *state);         // sd_notify: $NOTIFY_SOCKET, "READY=1"; 0 when there is none
@@ -89,6 +91,8 @@ int sys_make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid, struct err
 // fsync of a file on this file system also makes durable its creation and renames before (journaling file systems commit them
 // together); else the directory needs an fsync of its own.
 bool sys_sync_covers_names(int fd);
+// Whether other descriptors of the file are open, here or in any process. 1, 0, -1 unknown here. The file must be this process's user's own.
+int sys_has_other_openers(int fd);
 bool sys_sync_is_instant(int dirfd); // tmpfs and ramfs: fsync has nothing to do, so it need not leave the thread
 
 #endif

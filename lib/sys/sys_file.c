@@ -159,6 +159,20 @@ int sys_make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid, struct err
     return 0;
 }
 
+// A write lease is given to the only opener of a file.
+int sys_has_other_openers(int fd)
+{
+#ifdef F_SETLEASE
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) {
+        (void)!fcntl(fd, F_SETLEASE, F_UNLCK);
+        return 0;
+    }
+    return errno == EAGAIN ? 1 : -1;
+#else
+    return -1;
+#endif
+}
+
 bool sys_sync_is_instant(int dirfd)
 {
     struct statfs fs;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -85,6 +86,20 @@ int sys_spawn(const struct sys_spawn *how, pid_t *pid_r, struct err *err)
 }
 
 // ---- The machine
+
+int sys_run(const char *path, const char *const *argv)
+{
+    fflush(NULL); // what was printed comes before what the program prints
+    pid_t pid = fork();
+    if (pid == 0) {
+        execvp(path, (char *const *)(uintptr_t)argv);
+        die("execute %s: %s", path, strerror(errno));
+    }
+    int status = 1;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
 
 unsigned sys_cpu_count(void)
 {
