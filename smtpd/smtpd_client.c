@@ -1,39 +1,17 @@
 // SPDX-License-Identifier: ISC
 // smtpd_client.c: who the client is: address, forward-confirmed name, membership of mynetworks.
-// Trust: names come from the client's DNS. Suspends: DNS lookups, bounded by CLIENT_NAME_SECONDS.
-#include "lib/net/dns.h"
+// Trust: names come from the client's DNS. Suspends: DNS lookups.
+#include "lib/access/access_client.h"
 #include "smtpd/smtpd.h"
-
-#define CLIENT_NAME_SECONDS 30
-
-// Does the name lead back to the address?
-static enum access_name_status confirm_name(struct smtpd_session *s, struct str name, int64_t deadline) CO
-{
-    const struct dns_host_query query = {name, net_addr_family(&s->peer), true};
-    struct dns_addresses addrs;
-    enum dns_status status = dns_lookup_host(&query, &s->session_arena, deadline, &addrs);
-    for (size_t i = 0; status == DNS_OK && i < addrs.count; i++)
-        if (net_addr_is_same_host(&addrs.items[i], &s->peer))
-            return ACCESS_NAME_OK;
-    log_warn("hostname " STR_FMT " does not resolve to address " STR_FMT "%s%s", STR_ARG(name), STR_ARG(s->client_address),
-             status == DNS_OK ? "" : ": ", status == DNS_OK ? "" : dns_status_text(status));
-    return status == DNS_TRY_AGAIN ? ACCESS_NAME_TRY_AGAIN : ACCESS_NAME_FORGED;
-}
 
 static void look_up_name(struct smtpd_session *s) CO
 {
-    struct str name;
-    int64_t deadline = clock_deadline(CLIENT_NAME_SECONDS);
-    enum dns_status status = dns_lookup_ptr(&s->peer, &s->session_arena, deadline, &name);
-    if (status == DNS_TRY_AGAIN)
-        s->name_status = s->reverse_status = ACCESS_NAME_TRY_AGAIN;
-    if (status != DNS_OK || !address_domain_is_valid(name))
-        return;
-    s->client_reverse = name;
-    s->reverse_status = ACCESS_NAME_OK;
-    s->name_status = confirm_name(s, name, deadline);
-    if (s->name_status == ACCESS_NAME_OK)
-        s->client_name = name;
+    struct access_client client;
+    access_client_look_up(&s->peer, &s->session_arena, &client);
+    s->client_name = client.name;
+    s->client_reverse = client.reverse;
+    s->name_status = client.name_status;
+    s->reverse_status = client.reverse_status;
 }
 
 static bool is_listed(struct smtpd_session *s, struct match_list *list, const char *what) CO

@@ -1,0 +1,2 @@
+PROGRAMS += postsim
+postsim_SRCS := commands/postsim.c commands/postsim_print.c
