@@ -27,7 +27,8 @@ def _secured(suite, **more):
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     identity = Identity(folder, "mx.test.example", "rsa")
-    one = Instance(folder, flavour=suite.instance.flavour, inet_row="", main={
+    rows = ["tlsproxy unix - - n - 0 tlsproxy"] if suite.instance.flavour.is_postfix else []  # it keeps its connections there
+    one = Instance(folder, flavour=suite.instance.flavour, inet_row="", rows=rows, main={
         "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": identity.cert, "smtpd_tls_key_file": identity.key, **more})
     one.inet_row = f"127.0.0.1:{one.port} inet n - n - 6000 smtpd"
     one.write()
@@ -75,7 +76,8 @@ def idle_memory(suite, count):
 def relay(suite, messages):
     """Messages per second through 20 kept sessions, TLS from the client and to the next hop."""
     port = free_port()
-    with _secured(suite, relayhost=f"[127.0.0.1]:{port}", smtp_tls_security_level="encrypt") as (one, identity):
+    with _secured(suite, relayhost=f"[127.0.0.1]:{port}", smtp_tls_security_level="encrypt",
+                  smtp_tls_connection_reuse="yes") as (one, identity):
         with subprocess.Popen([PROGRAM, "sink", str(port), identity.cert, identity.key]) as sink:
             try:
                 wait_until(lambda: is_listening(port), 10, "the next hop to listen")

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,6 +319,7 @@ int main(int argc, char **argv)
 {
     struct rlimit files;
     struct work w = {.ctx = SSL_CTX_new(TLS_client_method())};
+    signal(SIGPIPE, SIG_IGN); // a peer that is gone is told by the write
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);

@@ -88,6 +88,7 @@ static bool start(struct smtpd_session *s, struct tls_server_context *context) C
     log_lines(stream_tls_trace(s->stream), "", false);
     if (rc < 0) {
         log_failure(s, &err);
+        s->daemon->tls->next_check = 0; // the key may have been replaced
         err_set(&err, ERR_PROTOCOL, "TLS handshake failed");
         smtpd_lost(s, &err);
         return false;

@@ -2,6 +2,7 @@
 """TLS of the SMTP server: levels, wrapper mode, certificates and names, client certificates, resumption, renewal, hostile peers."""
 import os
 import re
+import shutil
 import smtplib
 import socket
 import ssl
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from harness import Dialogue, is_listening, free_port, wait_until
+from harness import Dialogue, ensure_accounts, free_port, is_listening, wait_until
 from harness.certificates import Identity
 
 HANDSHAKE_ERROR = (ssl.SSLError, ConnectionError)
@@ -642,6 +643,7 @@ def test_renewed_certificates_come_into_use_without_reload(instance, certificate
     one = instance(start=False, main=tls_parameters(certificates, smtpd_tls_cert_file=current.cert, smtpd_tls_key_file=current.key,
                                                     tls_certificate_check_interval="1s"))
     one.standard_rows = re.sub(r"^(tlsmgr +unix +- - )n", rf"\g<1>{chroot}", one.standard_rows, flags=re.MULTILINE)
+    one.inet_row = f"127.0.0.1:{one.port} inet n - {chroot} - - smtpd"
     one.write()
     one.start()
     assert is_served(one, "first.example")
@@ -712,6 +714,35 @@ def test_tlsmgr_killed(instance, certificates):
             return False
 
     wait_until(works, 20, "TLS to work again", 0.3)
+
+
+@pytest.mark.dromos
+def test_signatures_are_limited(instance, certificates):
+    one = instance(main=tls_parameters(certificates, tls_signature_rate_limit="2"))
+
+    def succeeds():
+        try:
+            secured(one).close()
+            return True
+        except HANDSHAKE_ERROR:
+            return False
+
+    results = [succeeds() for _ in range(12)]
+    assert results[0] and not all(results)
+    one.log.wait_for(r"warning: TLS library problem: .*more than tls_signature_rate_limit signatures a second with one key")
+    wait_until(succeeds, 10, "signatures to be allowed again", 0.5)
+
+
+@pytest.mark.root
+@pytest.mark.dromos
+def test_rootless(instance):
+    one = instance(start=False, user=ensure_accounts().owner)
+    identity = Identity(one.config_directory, "mx.test.example")
+    for path in (identity.both, identity.key, identity.cert):
+        shutil.chown(path, one.user)
+    one.set(smtpd_tls_security_level="may", smtpd_tls_chain_files=identity.both)
+    one.start()
+    assert is_served(one, "mx.test.example")
 
 
 @pytest.mark.dromos

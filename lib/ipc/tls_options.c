@@ -12,7 +12,8 @@ void tls_options_from_settings(const struct settings *s, struct buf *groups, str
                                 .disable_workarounds = s->tls_disable_workarounds,
                                 .config_file = s->tls_config_file,
                                 .config_name = s->tls_config_name,
-                                .prefers_own_order = s->tls_preempt_cipherlist};
+                                .prefers_own_order = s->tls_preempt_cipherlist,
+                                .wildcards_span_labels = s->tls_wildcard_matches_multiple_labels};
 }
 
 int tls_cipher_list(const struct settings *s, const struct tls_ciphers *c, struct buf *list)

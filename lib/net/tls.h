@@ -74,6 +74,7 @@ struct tls_options {
     struct str config_file, config_name;         // tls_config_file, tls_config_name
     struct str fingerprint_digest; // "sha256"
     bool prefers_own_order;        // tls_preempt_cipherlist
+    bool wildcards_span_labels;    // tls_wildcard_matches_multiple_labels: *.example.com is a.b.example.com, too
     int verify_depth;
     const struct tls_keeper *keeper; // outlives the context
 };
@@ -166,8 +167,8 @@ int stream_tls_session(struct stream *s, struct buf *session_r);
 
 // ---- Small helpers
 bool tls_protocols_are_valid(struct str protocols);
-// "cn.example" or ".example" against a certificate's DNS name, which may begin with "*." (one label).
-bool tls_name_matches(struct str wanted, struct str presented);
+// "cn.example" or ".example" against a certificate's DNS name, which may begin with "*.": one label, or several.
+bool tls_name_matches(struct str wanted, struct str presented, bool wildcards_span_labels);
 // Clears and forgets the secrets in k.
 void tls_ticket_key_clear(struct tls_ticket_key *k);
 int tls_random(void *data, size_t size); // 0, -1

@@ -34,6 +34,7 @@ struct tls {
     int log_level;
     bool is_ended;   // the descriptor has no more
     bool is_server;
+    bool wildcards_span_labels;
     bool has_failed; // no close notice can be sent
 };
 

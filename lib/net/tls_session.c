@@ -264,6 +264,7 @@ static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_opti
     t->fd = stream_co_fd(s);
     t->keeper = o->keeper;
     t->log_level = log_level;
+    t->wildcards_span_labels = o->wildcards_span_labels;
     buf_add_str(&digest, o->fingerprint_digest);
     t->fingerprint_md = EVP_get_digestbyname(digest.len > 0 ? buf_cstr(&digest) : "sha256");
     if (t->fingerprint_md == NULL)

@@ -533,14 +533,16 @@ END_TEST
 
 START_TEST(certificate_names)
 {
-    ck_assert(tls_name_matches(STR("a.example.com"), STR("A.example.COM")));
-    ck_assert(tls_name_matches(STR("a.example.com"), STR("*.example.com")));
-    ck_assert(!tls_name_matches(STR("b.a.example.com"), STR("*.example.com")));
-    ck_assert(!tls_name_matches(STR("example.com"), STR("*.com")));
-    ck_assert(!tls_name_matches(STR("example.com"), STR("*.example.com")));
-    ck_assert(tls_name_matches(STR(".example.com"), STR("a.b.example.com")));
-    ck_assert(!tls_name_matches(STR(".example.com"), STR("example.com")));
-    ck_assert(!tls_name_matches(STR("x"), STR("")));
+    ck_assert(tls_name_matches(STR("a.example.com"), STR("A.example.COM"), false));
+    ck_assert(tls_name_matches(STR("a.example.com"), STR("*.example.com"), false));
+    ck_assert(!tls_name_matches(STR("b.a.example.com"), STR("*.example.com"), false));
+    ck_assert(!tls_name_matches(STR("example.com"), STR("*.com"), false));
+    ck_assert(!tls_name_matches(STR("example.com"), STR("*.example.com"), false));
+    ck_assert(tls_name_matches(STR(".example.com"), STR("a.b.example.com"), false));
+    ck_assert(!tls_name_matches(STR(".example.com"), STR("example.com"), false));
+    ck_assert(tls_name_matches(STR("b.a.example.com"), STR("*.example.com"), true));
+    ck_assert(!tls_name_matches(STR("example.com"), STR("*.example.com"), true));
+    ck_assert(!tls_name_matches(STR("x"), STR(""), false));
 }
 END_TEST
 

@@ -10,8 +10,8 @@
 
 enum { NAMES_MAX = 1000 };
 
-// RFC 6125: "*." stands for one label; ".example" as wanted is any name below example.
-bool tls_name_matches(struct str wanted, struct str presented)
+// RFC 6125: "*." stands for one label, and for several only where that is wanted; ".example" as wanted is any name below example.
+bool tls_name_matches(struct str wanted, struct str presented, bool wildcards_span_labels)
 {
     if (wanted.len == 0 || presented.len == 0)
         return false;
@@ -19,21 +19,25 @@ bool tls_name_matches(struct str wanted, struct str presented)
         return str_ends_nocase(presented, wanted) && presented.len > wanted.len;
     if (!str_starts(presented, STR("*.")))
         return str_is_nocase(wanted, presented);
-    long dot = str_find(wanted, '.');
     struct str tail = str_slice(presented, 1, presented.len);
-    return dot > 0 && str_find(str_slice(tail, 1, tail.len), '.') > 0 && str_is_nocase(str_slice(wanted, (size_t)dot, wanted.len), tail);
+    if (str_find(str_slice(tail, 1, tail.len), '.') <= 0) // "*.com"
+        return false;
+    long dot = str_find(wanted, '.');
+    if (wildcards_span_labels)
+        return str_ends_nocase(wanted, tail) && wanted.len > tail.len;
+    return dot > 0 && str_is_nocase(str_slice(wanted, (size_t)dot, wanted.len), tail);
 }
 
-static bool any_name_matches(const struct tls_client_start *start, struct str presented)
+static bool any_name_matches(const struct tls *t, const struct tls_client_start *start, struct str presented)
 {
     for (size_t i = 0; i < start->name_count; i++)
-        if (tls_name_matches(start->names[i], presented))
+        if (tls_name_matches(start->names[i], presented, t->wildcards_span_labels))
             return true;
     return false;
 }
 
 // DNS names of the subjectAltName; the CN serves only a certificate without any.
-static bool certificate_has_name(X509 *cert, const struct tls_client_start *start)
+static bool certificate_has_name(const struct tls *t, X509 *cert, const struct tls_client_start *start)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
     bool has_dns = false, is_found = false;
@@ -43,14 +47,14 @@ static bool certificate_has_name(X509 *cert, const struct tls_client_start *star
             continue;
         has_dns = true;
         struct str text = str_of((const char *)ASN1_STRING_get0_data(name->d.dNSName), (size_t)ASN1_STRING_length(name->d.dNSName));
-        is_found = str_is_printable(text) && any_name_matches(start, text);
+        is_found = str_is_printable(text) && any_name_matches(t, start, text);
     }
     GENERAL_NAMES_free(names);
     char subject[TLS_NAME_MAX + 1];
     if (has_dns)
         return is_found;
     tls_name_of(X509_get_subject_name(cert), subject);
-    return any_name_matches(start, str_from(subject));
+    return any_name_matches(t, start, str_from(subject));
 }
 
 static bool has_fingerprint(const struct tls_info *info, const struct tls_client_start *start)
@@ -149,7 +153,7 @@ void tls_client_check_end(struct tls *t, const struct tls_client_start *start)
     case TLS_CHECK_NONE:
         break;
     case TLS_CHECK_NAMES:
-        info->is_matched = info->is_trusted && certificate_has_name(peer, start);
+        info->is_matched = info->is_trusted && certificate_has_name(t, peer, start);
         if (info->is_trusted && !info->is_matched)
             snprintf(info->trouble, sizeof info->trouble, "the certificate is for another name");
         break;

@@ -366,6 +366,7 @@ struct tlsmgr_store *tlsmgr_store_new(int64_t warn_days)
 {
     struct tlsmgr_store *s = MEM_NEW(struct tlsmgr_store);
     s->warn_days = warn_days;
+    s->generation = (uint64_t)clock_wall_us(); // never one that a tlsmgr before this one has given
     return s;
 }
 
