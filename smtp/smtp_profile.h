@@ -8,6 +8,7 @@
 // Members named as the parameters without their prefix. Times are seconds.
 #define SMTP_PROFILE_MEMBERS(MEMBER)                                                                                   \
     MEMBER(struct str, tcp_port)                                                                                       \
+    MEMBER(struct str, address_verify_target)                                                                          \
     MEMBER(struct str, host_lookup)                                                                                    \
     MEMBER(struct str, dns_support_level)                                                                              \
     MEMBER(struct str, address_preference)                                                                             \

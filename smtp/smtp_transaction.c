@@ -12,6 +12,7 @@
 #define WINDOW_BYTES  (16 * 1024)
 #define CONTENT_FLUSH (64 * 1024)
 
+enum probe { PROBE_NONE, PROBE_TO_RCPT, PROBE_TO_DATA }; // how far an address verification probe goes
 enum recipient_state { RCPT_UNSENT, RCPT_WAITING, RCPT_ACCEPTED, RCPT_REFUSED };
 enum command_state { COMMAND_UNSENT, COMMAND_WAITING, COMMAND_ACCEPTED, COMMAND_REFUSED };
 
@@ -21,7 +22,7 @@ struct transaction {
     const struct smtp_profile *profile;
     const struct delivery_request *request;
     bool keep;
-    bool is_probe;
+    enum probe probe;
     bool is_answered; // the server has answered something in this transaction
     bool is_stale;
     enum command_state mail, data;
@@ -115,7 +116,7 @@ static void queue_commands(struct transaction *t)
         if (!pipelines && out->len > 0)
             return;
     }
-    if (t->next_send < t->request->recipient_count || t->is_probe || t->accepted + waiting == 0)
+    if (t->next_send < t->request->recipient_count || t->probe == PROBE_TO_RCPT || t->accepted + waiting == 0)
         return;
     buf_add_cstr(out, "DATA\r\n");
     t->data = COMMAND_WAITING;
@@ -146,7 +147,7 @@ static int read_recipient(struct transaction *t, size_t i) CO
     }
     t->recipients[i] = RCPT_ACCEPTED;
     t->accepted++;
-    if (t->is_probe)
+    if (t->probe == PROBE_TO_RCPT)
         smtp_report_sent(t->sd, t->s, i);
     return 0;
 }
@@ -251,6 +252,14 @@ static int send_content(struct transaction *t) CO
     return 0;
 }
 
+// The last reply was good for all accepted recipients.
+static void report_accepted(struct transaction *t) CO
+{
+    for (size_t i = 0; i < t->request->recipient_count; i++)
+        if (t->recipients[i] == RCPT_ACCEPTED)
+            smtp_report_sent(t->sd, t->s, i);
+}
+
 // One reply decides over all accepted recipients (SMTP).
 static int read_end(struct transaction *t) CO
 {
@@ -260,9 +269,7 @@ static int read_end(struct transaction *t) CO
         fail_all(t, smtp_failure_said(t->sd, t->s, SMTP_STEP_END));
         return 0;
     }
-    for (size_t i = 0; i < t->request->recipient_count; i++)
-        if (t->recipients[i] == RCPT_ACCEPTED)
-            smtp_report_sent(t->sd, t->s, i);
+    report_accepted(t);
     return 0;
 }
 
@@ -347,9 +354,21 @@ static void converse(struct transaction *t) CO
         send_nothing(t);
         return;
     }
+    if (t->probe == PROBE_TO_DATA) {
+        report_accepted(t);
+        t->s->must_close = true; // without the final dot the server drops the message
+        return;
+    }
     if (send_content(t) < 0 || (t->profile->is_lmtp ? read_ends(t) : read_end(t)) < 0)
         return;
     t->s->needs_reset = false;
+}
+
+static enum probe probe_of(const struct smtp_delivery *sd)
+{
+    if ((sd->delivery->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER)) == 0)
+        return PROBE_NONE;
+    return str_is_nocase(sd->client->profile.address_verify_target, STR("data")) ? PROBE_TO_DATA : PROBE_TO_RCPT;
 }
 
 enum smtp_outcome smtp_transaction(struct smtp_delivery *sd, struct smtp_session *s, bool keep)
@@ -361,7 +380,7 @@ enum smtp_outcome smtp_transaction(struct smtp_delivery *sd, struct smtp_session
         .profile = &sd->client->profile,
         .request = request,
         .keep = keep,
-        .is_probe = (request->flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER)) != 0,
+        .probe = probe_of(sd),
     };
 
     t.recipients = arena_alloc(sd->arena, request->recipient_count);

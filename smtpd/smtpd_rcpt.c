@@ -105,6 +105,13 @@ void smtpd_rcpt(struct smtpd_session *s, struct str arguments)
     smtpd_reply(s, "250 2.1.5 Ok");
 }
 
+// People ask for "Joe Doe <joe@example.com>".
+static struct str without_name(struct str text)
+{
+    long at = str_rfind(text, '<');
+    return at > 0 && text.ptr[0] != '"' ? str_slice(text, (size_t)at, text.len) : text;
+}
+
 void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
 {
     struct str address, rest, shown = str_trim(arguments);
@@ -118,7 +125,7 @@ void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
         return;
     }
     struct arena_mark mark = arena_mark(&s->transaction_arena);
-    if (address_parse_path(shown, false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address) ||
+    if (address_parse_path(without_name(shown), false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address) ||
         (rest.len > 0 && !(str_is_nocase(rest, STR("SMTPUTF8")) && s->settings->smtputf8_enable)))
         smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
     else if (smtpd_allows(s, ACCESS_RCPT, address))

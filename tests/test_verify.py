@@ -77,6 +77,16 @@ def test_the_next_hop_decides(verifying, hop):
 
 
 @pytest.mark.dromos
+def test_a_server_may_refuse_at_data(verifying, hop):
+    hop.on("data", "550 5.7.1 nobody here", times=1)
+    mx = verifying(smtp_address_verify_target="data")
+    assert ask(mx, "late@far.example")[1].endswith("said: 550 5.7.1 nobody here (in reply to DATA command)")
+    assert ask(mx, "good@far.example")[0] == 250
+    mx.wait_queue_empty()
+    assert not hop.messages
+
+
+@pytest.mark.dromos
 def test_the_cache_survives_a_restart(verifying, hop):
     mx = verifying()
     assert ask(mx, "good@far.example")[0] == 250 and ask(mx, "bad@far.example")[0] == 550
