@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Which senders and recipients exist: by class, mapping and transport, in RCPT and VRFY. Holds for Postfix as well."""
+import base64
+
 import pytest
+
+from harness.sasl import FakeAuthServer
 
 MAIN = {
     "mydestination": "local.example", "myorigin": "local.example", "recipient_delimiter": "+",
@@ -119,3 +123,71 @@ def test_accounts_and_aliases_are_the_default(instance):
     for recipient in ("root@local.example", "root+x@local.example", "friends@local.example", "friends+x@local.example"):
         assert rcpt(mx, recipient)[0] == 250, recipient
     assert rcpt(mx, "nosuch@local.example")[0] == 550
+
+
+# Who may use a sender address
+
+OWNERS = "inline:{{joe@local.example = joe, boss}, list@local.example=boss, @dom.example=ann@dom.example}"
+
+
+def user_of(fields):
+    response = next(field for field in fields if field.startswith("resp="))
+    return base64.b64decode(response[5:]).split(b"\0")[1].decode()
+
+
+@pytest.fixture
+def logins(instance):
+    """A function that says what becomes of senders for a login (None: none) under one restriction."""
+    servers = []
+
+    def make(restriction):
+        mx = instance(start=False, main={
+            **MAIN, "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth",
+            "smtpd_sasl_security_options": "", "smtpd_sender_login_maps": OWNERS, "smtpd_sender_restrictions": restriction})
+        servers.append(FakeAuthServer(mx.queue_directory / "private/auth", lambda fields: f"OK\t{fields[1]}\tuser={user_of(fields)}"))
+        mx.start()
+
+        def ask(login, sender):
+            with mx.dialogue(ehlo="client.example") as client:
+                if login:
+                    response = base64.b64encode(f"\0{login}\0secret".encode()).decode()
+                    client.expect(f"AUTH PLAIN {response}", 235)
+                client.expect(f"MAIL FROM:<{sender}>", 250)
+                code, text = client.command("RCPT TO:<joe@local.example>")
+                return "ok" if code == 250 else f"{code} {text}"
+        return ask
+    yield make
+    for server in servers:
+        server.close()
+
+
+def not_owned(sender, login):
+    return f"553 5.7.1 <{sender}>: Sender address rejected: not owned by user {login}"
+
+
+def not_logged_in(sender):
+    return f"553 5.7.1 <{sender}>: Sender address rejected: not logged in"
+
+
+def test_owners_of_senders(logins):
+    ask = logins("reject_sender_login_mismatch")
+    for login, sender in (("joe", "joe@local.example"), ("JOE", "joe+x@local.example"), ("boss", "joe@local.example"),
+                          ("ann@dom.example", "any@dom.example"), ("joe", ""), (None, ""), (None, "free@far.example")):
+        assert ask(login, sender) == "ok", (login, sender)
+    for sender in ("list@local.example", "any@dom.example", "free@far.example"):
+        assert ask("joe", sender) == not_owned(sender, "joe")
+    for sender in ("joe@local.example", "any@dom.example"):
+        assert ask(None, sender) == not_logged_in(sender)
+
+
+@pytest.mark.parametrize("restriction, known, unknown, anonymous", [
+    ("reject_authenticated_sender_login_mismatch", True, True, False),
+    ("reject_unauthenticated_sender_login_mismatch", False, False, True),
+    ("reject_known_sender_login_mismatch", True, False, True),
+])
+def test_variants(logins, restriction, known, unknown, anonymous):
+    ask = logins(restriction)
+    assert ask("joe", "list@local.example") == (not_owned("list@local.example", "joe") if known else "ok")
+    assert ask("joe", "free@far.example") == (not_owned("free@far.example", "joe") if unknown else "ok")
+    assert ask(None, "list@local.example") == (not_logged_in("list@local.example") if anonymous else "ok")
+    assert ask(None, "free@far.example") == "ok"
