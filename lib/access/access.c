@@ -2,7 +2,7 @@
 // access.c: opens everything that decisions need, and the memory of one client.
 #include "lib/access/access_impl.h"
 
-static bool has_word(struct str list, struct str word)
+bool access_has_word(struct str list, struct str word)
 {
     struct str token;
     while (str_token(&list, ACCESS_SEPARATORS, &token))
@@ -60,7 +60,7 @@ static void compile_lists(struct access *a)
 static int open_tables(struct access *a, struct err *err)
 {
     const struct settings *set = a->settings;
-    bool backup_parents = has_word(set->parent_domain_matches_subdomains, STR("permit_mx_backup_networks"));
+    bool backup_parents = access_has_word(set->parent_domain_matches_subdomains, STR("permit_mx_backup_networks"));
     a->relay_clientcerts = table_list_open(set->relay_clientcerts, 0);
     a->rbl_reply_maps = table_list_open(set->rbl_reply_maps, 0);
     a->permit_actions = match_list_open(set->smtpd_log_access_permit_actions, 0, err);
@@ -94,8 +94,8 @@ struct access *access_open(const struct conf *conf, const struct settings *setti
     a->classes = MAP_INIT_NOCASE;
     a->policies = policy_pool_new(settings);
     a->login_maps = table_list_open(settings->smtpd_sender_login_maps, 0);
-    a->parents_bare = has_word(settings->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
-    a->checks_unlisted = !has_word(settings->receive_override_options, STR("no_unknown_recipient_checks"));
+    a->parents_bare = access_has_word(settings->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
+    a->checks_unlisted = !access_has_word(settings->receive_override_options, STR("no_unknown_recipient_checks"));
     if (compile_classes(a, err) == 0) {
         compile_lists(a);
         if (a->error.kind != ERR_NONE)

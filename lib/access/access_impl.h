@@ -86,6 +86,7 @@ struct access_source {
     struct arena *arena; // of the rules
 };
 void access_compile(struct access *a, const struct access_source *source, struct str text, struct access_list *list_r);
+bool access_has_word(struct str list, struct str word); // case folded
 const struct access_keyword *access_keyword_find(struct str word); // NULL: no restriction of that name
 extern const struct access_keyword access_keywords[];              // ends with a NULL name
 struct table *access_find_table(struct access *a, struct str type_name, bool may_open); // NULL: not open

@@ -9,24 +9,10 @@ static int find_owners(struct access_walk *w, struct buf *owners_r, struct err *
     return route_lookup_address(w->access->route, w->access->login_maps, w->facts->sender, owners_r, NULL, err);
 }
 
-static bool is_owner(struct str owners, struct str username)
-{
-    struct str name;
-    while (str_token(&owners, ACCESS_SEPARATORS, &name))
-        if (str_is_nocase(name, username))
-            return true;
-    return false;
-}
-
-static enum access_word refuse_sender(struct access_walk *w, const char *format, struct str user)
+static enum access_word refuse_sender(struct access_walk *w, const char *why, struct str user)
 {
     struct access_subject subject = access_subject_sender(w);
-    struct buf text = BUF_INIT;
-    buf_add_cstr(&text, format);
-    buf_add_printable(&text, user, 0);
-    enum access_word word = access_refuse(w, &subject, REPLY(553, "5.7.1"), STR_FMT, STR_ARG(buf_str(&text)));
-    buf_release(&text);
-    return word;
+    return access_refuse(w, &subject, REPLY(553, "5.7.1"), "%s" STR_FMT, why, STR_ARG(user));
 }
 
 enum access_word judge_login(struct access_walk *w, const struct access_rule *r)
@@ -52,8 +38,8 @@ enum access_word judge_login(struct access_walk *w, const struct access_rule *r)
     } else if (!is_logged_in) {
         word = found > 0 ? refuse_sender(w, "not logged in", STR("")) : ACCESS_NEXT;
     } else if (found > 0 || which != LOGIN_KNOWN) {
-        word = found > 0 && is_owner(buf_str(&owners), f->sasl.username) ? ACCESS_NEXT
-                                                                        : refuse_sender(w, "not owned by user ", f->sasl.username);
+        bool is_owner = found > 0 && access_has_word(buf_str(&owners), f->sasl.username);
+        word = is_owner ? ACCESS_NEXT : refuse_sender(w, "not owned by user ", f->sasl.username);
     }
     buf_release(&owners);
     return word;

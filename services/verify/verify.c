@@ -36,6 +36,12 @@ static void verify_start(struct service_context *ctx)
     verify_store_clean(ctx->state);
 }
 
+// Probes may still be on their way to cleanup, while the next process begins.
+static void verify_retire(struct service_context *ctx)
+{
+    verify_store_hand_over(ctx->state);
+}
+
 static void verify_deinit(struct service_context *ctx)
 {
     struct verify *v = ctx->state;
@@ -155,6 +161,7 @@ int main(int argc, char **argv)
         .init = verify_init,
         .start = verify_start,
         .serve = verify_serve,
+        .retire = verify_retire,
         .deinit = verify_deinit,
     };
     return service_main(&service, argc, argv);

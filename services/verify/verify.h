@@ -27,6 +27,7 @@ int verify_store_get(struct verify *v, struct str address, struct buf *value_r, 
 void verify_store_put(struct verify *v, struct str address, const struct verify_entry *entry) CO;
 void verify_store_open(struct verify *v); // before the jail
 void verify_store_close(struct verify *v);
+void verify_store_hand_over(struct verify *v); // the next process opens the table: this one no longer needs it
 void verify_store_clean(struct verify *v) CO; // removes what has expired, every address_verify_cache_cleanup_interval, until the process ends
 
 // verify_probe.c: sends a probe message to the address in the background.

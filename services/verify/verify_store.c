@@ -15,6 +15,14 @@ void verify_store_open(struct verify *v)
         v->cache = table_open(v->settings->address_verify_map, TABLE_WRITE | TABLE_KEEP_CASE);
 }
 
+void verify_store_hand_over(struct verify *v)
+{
+    if (v->cache == NULL || str_starts(table_name(v->cache), STR("proxy:")))
+        return;
+    table_close(v->cache);
+    v->cache = NULL;
+}
+
 void verify_store_close(struct verify *v)
 {
     struct map_iter it = MAP_ITER_INIT;
@@ -116,8 +124,8 @@ static void clean_table(struct verify *v) CO
             retained++;
         else if (table_delete(v->cache, buf_str(&key), &err) >= 0)
             dropped++;
-        if ((retained + dropped) % CLEAN_STEP == 0 && co_yield() < 0)
-            break;
+        if ((retained + dropped) % CLEAN_STEP == 0 && (co_yield() < 0 || v->cache == NULL))
+            break; // this process ends
     }
     if (found < 0)
         note(v, &err);
