@@ -210,6 +210,21 @@ def test_connections_have_limits(asking, policy):
 
 
 @pytest.mark.dromos
+def test_a_server_that_takes_few_connections_is_shared_by_many(asking, policy):
+    server = policy("DUNNO", at_once=3, delay=0.05)
+    mx = asking("{ %s, timeout=20s, try_limit=1 }" % server.endpoint, smtpd_sessions_per_process="1000")
+    waiting = [mx.dialogue(ehlo="client.example") for _ in range(20)]
+    start = time.monotonic()
+    for client in waiting:
+        client.send("MAIL FROM:<sender@client.example>\r\nRCPT TO:<user@test.example>\r\n")
+    assert all([reply[0] for reply in client.replies(2)] == [250, 250] for client in waiting)
+    assert time.monotonic() - start < 10
+    for client in waiting:  # and no session is left behind later
+        client.expect("RCPT TO:<other@test.example>", 250)
+        client.close()
+
+
+@pytest.mark.dromos
 def test_a_thousand_waiting_sessions_slow_nobody(asking, policy, is_full):
     count, delay = (1000, 5.0) if is_full else (200, 2.0)
     slow, quick = policy("DUNNO", delay=delay), policy("DUNNO")

@@ -36,6 +36,7 @@ struct attempt {
     int64_t deadline;
     struct buf *action;
     bool is_dead;
+    struct policy_waiter waiter;
 };
 
 // Asks on c, which is given back. 0, -1.
@@ -50,6 +51,7 @@ static int ask_on(struct policy_server *s, struct policy_connection *c, struct a
     a->is_dead = rc < 0 && err->kind == ERR_PROTOCOL;
     if (rc == 0)
         rc = read_reply(c->stream, a->action, &a->is_dead, err);
+    list_remove(&a->waiter.link);
     policy_connection_give_back(s, c, rc == 0);
     return rc;
 }
@@ -65,14 +67,19 @@ static int try_once(struct policy_server *s, struct attempt *a, struct err *err)
         if (rc == 0 || !a->is_dead)
             return rc;
     }
+    policy_waiter_begin(s, &a->waiter);
     c = policy_connection_open(s, a->deadline, err);
-    return c != NULL ? ask_on(s, c, a, err) : -1;
+    if (c != NULL)
+        return ask_on(s, c, a, err);
+    list_remove(&a->waiter.link);
+    return -1;
 }
 
 int policy_ask(struct policy_server *s, const struct policy_question *question, struct buf *action_r, struct err *err)
 {
     struct attempt a = {.question = question, .action = action_r};
 
+    list_init(&a.waiter.link);
     for (int64_t tries = 1;; tries++) {
         if (try_once(s, &a, err) == 0)
             return 1;

@@ -6,6 +6,7 @@
 #include "lib/net/dns.h"
 
 #define KEPT_MAX    100
+#define WAITING_MS  1000
 #define SERVERS_MAX 1000 // tables and servers may name further ones
 
 // ---- Servers
@@ -74,21 +75,39 @@ static int64_t expiry(const struct policy_server *s, const struct policy_connect
     return idle_end < life_end ? idle_end : life_end;
 }
 
-// Closes what has been kept long enough: a server may hold a process for each connection.
+// When somebody who waits on a new connection has waited too long; CLOCK_NEVER: nobody waits.
+static int64_t impatience(const struct policy_server *s)
+{
+    struct list *first = list_first(&s->waiting);
+    return first != NULL ? container_of(first, struct policy_waiter, link)->since_ms + WAITING_MS : CLOCK_NEVER;
+}
+
+// Closes what has been kept long enough, and all when the server does not come to a new connection: it may hold a process for
+// each.
 static void close_expired(void *arg)
 {
     struct policy_server *s = arg;
-    int64_t next = CLOCK_NEVER;
+    int64_t next = impatience(s);
+    bool is_wanted = next <= clock_ms();
 
     LIST_EACH_SAFE(link, &s->kept) {
         struct policy_connection *c = container_of(link, struct policy_connection, link);
         int64_t end = expiry(s, c);
-        if (end <= clock_ms())
+        if (is_wanted || end <= clock_ms())
             drop_kept(s, c);
         else if (end < next)
             next = end;
     }
-    co_timer_set(s->idle_timer, next);
+    if (s->timer == NULL)
+        s->timer = co_timer_new(close_expired, s);
+    co_timer_set(s->timer, s->kept_count > 0 ? next : CLOCK_NEVER);
+}
+
+void policy_waiter_begin(struct policy_server *s, struct policy_waiter *w)
+{
+    w->since_ms = clock_ms();
+    list_append(&s->waiting, &w->link);
+    close_expired(s);
 }
 
 struct policy_connection *policy_connection_take(struct policy_server *s)
@@ -153,10 +172,8 @@ void policy_connection_give_back(struct policy_server *s, struct policy_connecti
     stream_idle(c->stream);
     list_prepend(&s->kept, &c->link);
     s->kept_count++;
-    if (s->idle_timer == NULL)
-        s->idle_timer = co_timer_new(close_expired, s);
-    if (s->kept_count == 1)
-        co_timer_set(s->idle_timer, expiry(s, c));
+    if (s->kept_count == 1 || !list_is_empty(&s->waiting)) // else the timer is set for an older one
+        close_expired(s);
 }
 
 void policy_connections_free(struct policy_server *s)
@@ -165,7 +182,7 @@ void policy_connections_free(struct policy_server *s)
 
     while ((first = list_first(&s->kept)) != NULL)
         drop_kept(s, container_of(first, struct policy_connection, link));
-    if (s->idle_timer != NULL)
-        co_timer_free(s->idle_timer);
-    s->idle_timer = NULL;
+    if (s->timer != NULL)
+        co_timer_free(s->timer);
+    s->timer = NULL;
 }

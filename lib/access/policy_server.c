@@ -21,6 +21,7 @@ static struct policy_server *server_new(const struct settings *set)
         .arena = ARENA_INIT,
     };
     list_init(&s->kept);
+    list_init(&s->waiting);
     return s;
 }
 

@@ -15,21 +15,22 @@ import time
 
 
 class PolicyServer:
-    def __init__(self, answer="DUNNO", path=None, delay=0.0, owner=None):
+    def __init__(self, answer="DUNNO", path=None, delay=0.0, at_once=None):
         self.answer = answer
+        self.at_once = at_once   # connections it serves at once; the others wait to be accepted (None: all)
         self.delay = delay       # seconds before each answer; the others do not wait for it
         self.requests = []       # the attributes of each, in their order
         self.connections = 0     # accepted so far
         self.open = {}           # socket -> input so far
         self._due = []           # (time, socket, bytes or None)
-        self._socket = self._listen(path, owner)
+        self._socket = self._listen(path)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._closing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _listen(self, path, owner):
+    def _listen(self, path):
         if path is None:
             listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
             self.endpoint = f"inet:127.0.0.1:{listener.getsockname()[1]}"
@@ -46,7 +47,8 @@ class PolicyServer:
             wait = 0.05 if not self._due else max(0.0, min(0.05, self._due[0][0] - time.monotonic()))
             for key, _ in self._selector.select(wait):
                 if key.fileobj is self._socket:
-                    self._accept()
+                    if self.at_once is None or len(self.open) < self.at_once:
+                        self._accept()
                 else:
                     self._read(key.fileobj)
             while self._due and self._due[0][0] <= time.monotonic():
