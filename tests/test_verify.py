@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Address verification: probes, what the cache keeps, and what clients are told."""
+import os
+import signal
 import subprocess
 import time
 
@@ -96,6 +98,21 @@ def test_the_cache_survives_a_restart(verifying, hop):
     assert ask(mx, "good@far.example")[0] == 250
     assert "no such user here" in ask(mx, "bad@far.example")[1]
     assert len(probes(hop)) == before
+
+
+@pytest.mark.dromos
+def test_a_killed_service_has_lost_nothing(verifying, hop):
+    mx = verifying()
+    with mx.dialogue(ehlo="client.example") as client:
+        client.expect("MAIL FROM:<sender@client.example>", 250)
+        client.expect("RCPT TO:<good@far.example>", 250)
+        for pid in mx.pids("verify"):
+            os.kill(pid, signal.SIGKILL)
+        client.expect("RCPT TO:<good@far.example>", 250)  # on a new connection to a new process
+        client.expect("RCPT TO:<bad@far.example>", 550)
+    assert len(probes(hop)) == 2
+    mx.reload()
+    assert ask(mx, "bad@far.example")[0] == 550 and len(probes(hop)) == 2
 
 
 @pytest.mark.dromos
