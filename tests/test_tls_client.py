@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """TLS to other servers: levels, policy tables, certificates, refusals, wrapper mode, kept connections."""
 import re
+import smtplib
 import ssl
 
 import pytest
@@ -285,3 +286,74 @@ def test_lmtp_has_its_own_parameters(instance, sink, good, authority):
     system.log.wait_for(r"lmtp\[\d+\]: .*to=<u@x\.test>.*tls=encrypt, .*status=sent", 20)
     (message,) = server.wait(1)
     assert message.tls
+
+
+# REQUIRETLS and TLS-Required (RFC 8689)
+
+REQUIRED = {
+    "offers": ("verify", "good", ["REQUIRETLS"], r"tls=verify/requiretls, dsn=2\.0\.0, status=sent"),
+    "silent": ("verify", "good", [], r"tls=verify/!requiretls:none, dsn=5\.7\.30, status=bounced \(Sender requested REQUIRETLS, but REQUIRETLS is not offered by host"),
+    "plain": ("may", None, [], r"tls=may:none/!requiretls:nostarttls, dsn=5\.7\.10, status=bounced \(Sender requested REQUIRETLS, but TLS is not available with host"),
+    "stranger": ("encrypt", "stranger", ["REQUIRETLS"], r"tls=encrypt/!requiretls:nocertmatch, dsn=5\.7\.10, status=bounced \(Sender requested REQUIRETLS, but the certificate cannot be verified of host"),
+    "named": ("encrypt match=x", "good", ["REQUIRETLS"], r"dsn=4\.7\.5, status=deferred"),
+}
+
+
+def test_requiretls_is_enforced(client, sink, peers):
+    destinations = {name: (sink(tls=peers[kind].server_context() if kind else None, tls_keywords=keywords), policy)
+                    for name, (policy, kind, keywords, _) in REQUIRED.items()}
+    system = client(destinations)
+    for name in destinations:
+        system.run("sendmail", "-O", "REQUIRETLS=yes", "-f", "joe@test.example", f"u@{name}.test", input="Subject: x\n\nx\n")
+    for name, (_, _, _, pattern) in REQUIRED.items():
+        line = system.log.wait_for(rf"to=<u@{name}\.test>,.*", 30).group(0)
+        assert re.search(pattern, line), line
+    (message,) = destinations["offers"][0].wait(1)
+    assert "REQUIRETLS" in message.mail_options
+    assert not any(destinations[name][0].messages for name in REQUIRED if name != "offers")
+
+
+def test_requiretls_as_far_as_possible(client, sink, peers):
+    plain, silent = sink(), sink(tls=peers["stranger"].server_context())
+    system = client({"plain": (plain, "may"), "silent": (silent, "may")},
+                    smtp_requiretls_policy="inline:{{%s=opportunistic}}, enforce" % ".far.example")
+    for name in ("plain", "silent"):
+        system.run("sendmail", "-O", "REQUIRETLS=yes", "-f", "joe@test.example", f"u@{name}.test", input="Subject: x\n\nx\n")
+        line = system.log.wait_for(rf"to=<u@{name}\.test>,.*", 30).group(0)
+        assert re.search(r"tls=may(:none)?/requiretls:(nostarttls|nocertmatch), dsn=2\.0\.0, status=sent", line), line
+    assert "REQUIRETLS" not in plain.messages[0].mail_options
+
+
+def test_requiretls_comes_in_over_tls_only(instance, sink, good):
+    server = sink(tls=good.server_context(), tls_keywords=["REQUIRETLS"])
+    system = instance(start=False)
+    system.main.update({"relayhost": server.nexthop, "smtp_tls_security_level": "fingerprint",
+                        "smtp_tls_fingerprint_cert_match": good.fingerprint, "smtpd_tls_security_level": "may",
+                        "smtpd_tls_cert_file": good.chain, "smtpd_tls_key_file": good.key, "smtp_requiretls_policy": "enforce"})
+    system.write()
+    system.start()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with smtplib.SMTP("127.0.0.1", system.port, timeout=20) as talk:
+        talk.ehlo("client.example")
+        assert not talk.has_extn("requiretls")
+        assert talk.docmd("MAIL FROM:<joe@client.example> REQUIRETLS")[0] == 555
+        talk.rset()
+        talk.starttls(context=context)
+        talk.ehlo("client.example")
+        assert talk.has_extn("requiretls")
+        talk.sendmail("joe@client.example", ["u@far.example"], "Subject: x\r\n\r\nx\r\n", mail_options=["REQUIRETLS"])
+    (message,) = server.wait(1, instance=system)
+    assert "REQUIRETLS" in message.mail_options
+    system.log.wait_for(r"tls=fingerprint/requiretls, dsn=2\.0\.0, status=sent")
+
+
+@pytest.mark.parametrize("value, is_sent", [("No", True), ("no", True), ("yes", False)])
+def test_tls_required_no_waives_the_policy(client, sink, peers, value, is_sent):
+    server = sink(tls=peers["stranger"].server_context())
+    system = client({"x": (server, "verify")})
+    with system.dialogue(ehlo="client.example") as talk:
+        talk.envelope("joe@client.example", "u@x.test")
+        talk.expect(f"TLS-Required: {value}\r\nSubject: x\r\n\r\n.", 250)
+    line = system.log.wait_for(r"to=<u@x\.test>,.*", 30).group(0)
+    assert bool(re.search(r"tls=may, dsn=2\.0\.0, status=sent", line)) == is_sent, line
