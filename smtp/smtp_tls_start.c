@@ -122,9 +122,9 @@ static int prepare(struct start_parts *parts, struct smtp_delivery *sd, const st
     struct tls_client_start *start = &parts->start;
 
     if (tls_cipher_list(sd->client->settings, &ciphers, &parts->ciphers) < 0)
-        return err_set(err, ERR_PERMANENT, "invalid TLS cipher grade: \"" STR_FMT "\"", STR_ARG(policy->ciphers));
+        return err_set(err, ERR_PERMANENT, "invalid cipher grade: \"" STR_FMT "\"", STR_ARG(policy->ciphers));
     if (!tls_protocols_are_valid(policy->protocols))
-        return err_set(err, ERR_PERMANENT, "invalid TLS protocol list \"" STR_FMT "\"", STR_ARG(policy->protocols));
+        return err_set(err, ERR_PERMANENT, "Invalid TLS protocol list \"" STR_FMT "\": aborting TLS session", STR_ARG(policy->protocols));
     if (read_anchors(sd, need, &parts->anchors) < 0)
         return err_set(err, ERR_TEMPORARY, "client TLS configuration problem");
     add_check(parts, sd, need);
@@ -154,7 +154,7 @@ static void log_lines(struct str lines, bool is_problem)
 
     while (str_token(&lines, "\n", &line)) {
         if (is_problem)
-            log_warn("TLS library problem: " STR_FMT ":", STR_ARG(line));
+            log_warn("TLS library problem: " STR_FMT, STR_ARG(line));
         else
             log_info(STR_FMT, STR_ARG(line));
     }
@@ -166,7 +166,9 @@ static const char *peer_status(const struct smtp_tls_need *need, const struct tl
         return "Anonymous";
     if (info->is_matched && tls_level_must_match(need->level) && need->level != TLS_LEVEL_HALF_DANE)
         return "Verified";
-    return info->is_trusted || (info->is_matched && need->level == TLS_LEVEL_HALF_DANE) ? "Trusted" : "Untrusted";
+    if (info->is_matched && need->level == TLS_LEVEL_HALF_DANE)
+        return "Trusted";
+    return info->is_trusted && !tls_level_must_match(need->level) ? "Trusted" : "Untrusted";
 }
 
 static void log_summary(const struct smtp_delivery *sd, const struct smtp_session *s, const struct tls_info *info)
@@ -180,8 +182,12 @@ static void log_summary(const struct smtp_delivery *sd, const struct smtp_sessio
     if (level >= 2 && info->has_certificate)
         log_info("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", s->relay, info->subject, info->issuer,
                  info->fingerprint, info->key_fingerprint);
-    if (info->trouble[0] != '\0' && ((level >= 1 && tls_level_must_match(need->level)) || level >= 2))
-        log_info("certificate verification failed for %s: %s", s->relay, info->trouble);
+    if (info->trouble[0] != '\0' && ((level >= 1 && tls_level_must_match(need->level)) || level >= 2)) {
+        if (info->is_trusted && need->level >= TLS_LEVEL_VERIFY) // as X509_V_ERR_HOSTNAME_MISMATCH reads
+            log_info("server certificate verification failed for %s: num=62:hostname mismatch", s->relay);
+        else
+            log_info("certificate verification failed for %s: %s", s->relay, info->trouble);
+    }
     if (level >= 1) {
         buf_addf(&line, "%s TLS connection established to %s: ", peer_status(need, info), s->relay);
         tls_info_add_summary(info, &line);
@@ -220,7 +226,7 @@ static struct smtp_failure *check_peer(struct smtp_delivery *sd, struct smtp_ses
         return NULL;
     }
     set_status(sd, s, "nocertmatch", true);
-    return failure(sd, s, "4.7.5", info->is_trusted ? "Server certificate not verified" : "Server certificate not trusted");
+    return failure(sd, s, "4.7.5", "Server certificate not verified");
 }
 
 static struct smtp_failure *handshake_failed(struct smtp_delivery *sd, struct smtp_session *s, const struct err *err)
@@ -247,7 +253,8 @@ struct smtp_failure *smtp_tls_start(struct smtp_delivery *sd, struct smtp_sessio
     if (prepare(parts, sd, s, &err) < 0) {
         log_warn("%s: %s", s->relay, err.text);
         s->must_close = true; // the server waits for a handshake
-        f = failure(sd, s, "4.7.5", "client TLS configuration problem");
+        set_status(sd, s, "noencryption", true);
+        f = failure(sd, s, "4.7.5", "Cannot start TLS: handshake failure");
         release(parts);
         return f;
     }

@@ -158,6 +158,8 @@ struct tls_info {
 const struct tls_info *stream_tls_info(const struct stream *s); // NULL: no TLS
 // "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 …" as log lines have it.
 void tls_info_add_summary(const struct tls_info *info, struct buf *line);
+// The certificates that the peer sent, with their digests, as text for people. Nothing when there is none, or after resumption.
+void stream_tls_add_chain(const struct stream *s, struct buf *text);
 // The library's error lines of a failed handshake or stream, '\n' after each; "" if none. Borrowed from the stream.
 struct str stream_tls_problems(const struct stream *s);
 // The protocol steps that happened, '\n' after each, if log_level is 2 or more (3: with bytes in hexadecimal).

@@ -2,6 +2,7 @@
 // tls_info.c: what a finished handshake was: for log lines, the Received: header and access decisions.
 // Trust: names come from the peer's certificate: checked and bounded by tls_name_of.
 #include <openssl/core_names.h>
+#include <openssl/pem.h>
 
 #include "lib/base/mem.h"
 #include "lib/net/tls_internal.h"
@@ -146,4 +147,50 @@ void tls_info_add_summary(const struct tls_info *info, struct buf *line)
         buf_addf(line, " (%d bits)", info->exchange_bits);
     add_signature(line, "server", &info->server);
     add_signature(line, "client", &info->client);
+}
+
+static void add_digest(struct buf *text, const char *what, int size, unsigned char *der, const EVP_MD *md)
+{
+    char digest[200] = "";
+
+    if (size > 0)
+        tls_fingerprint(der, (size_t)size, md, digest, sizeof digest);
+    buf_addf(text, "%s%s\n", what, digest);
+    OPENSSL_free(der);
+}
+
+static void add_certificate(struct buf *text, int number, X509 *cert, const EVP_MD *md)
+{
+    char *subject = X509_NAME_oneline(X509_get_subject_name(cert), NULL, 0);
+    char *issuer = X509_NAME_oneline(X509_get_issuer_name(cert), NULL, 0);
+    unsigned char *der = NULL, *key = NULL;
+    BIO *pem = BIO_new(BIO_s_mem());
+    char *data;
+
+    buf_addf(text, "%2d subject: ", number);
+    buf_add_printable(text, str_from(subject != NULL ? subject : ""), TLS_NAME_MAX);
+    buf_add_cstr(text, "\n    issuer: ");
+    buf_add_printable(text, str_from(issuer != NULL ? issuer : ""), TLS_NAME_MAX);
+    buf_add_char(text, '\n');
+    int size = i2d_X509(cert, &der);
+    add_digest(text, "   cert digest=", size, der, md);
+    size = X509_get0_pubkey(cert) != NULL ? i2d_PUBKEY(X509_get0_pubkey(cert), &key) : 0;
+    add_digest(text, "   pkey digest=", size, key, md);
+    if (pem != NULL && PEM_write_bio_X509(pem, cert)) {
+        long length = BIO_get_mem_data(pem, &data);
+        buf_add(text, data, (size_t)length);
+    }
+    BIO_free(pem);
+    OPENSSL_free(subject);
+    OPENSSL_free(issuer);
+}
+
+void stream_tls_add_chain(const struct stream *s, struct buf *text)
+{
+    const struct tls *t = stream_tls(s);
+    STACK_OF(X509) *chain = t != NULL ? SSL_get_peer_cert_chain(t->ssl) : NULL;
+
+    for (int i = 0; i < sk_X509_num(chain) && i < TLS_CHAIN_CERTS_MAX; i++)
+        add_certificate(text, i, sk_X509_value(chain, i), t->fingerprint_md);
+    ERR_clear_error();
 }

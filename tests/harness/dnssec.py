@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""Signed zones on loopback: nsd serves them, unbound validates. Skips the test where these are not installed.
+"""Signed zones on loopback: nsd serves them, unbound validates. SignedDns.is_available() tells whether they are installed.
 
     with SignedDns(directory, {"example": [...lines...]}, unsigned={"plain.test": [...]}) as dns: dns.address
 
@@ -10,8 +10,6 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from .waiting import free_port, wait_until
 
@@ -28,10 +26,11 @@ def tlsa_line(owner, data):
 
 
 class SignedDns:
+    @staticmethod
+    def is_available():
+        return all(_find(program) for program in PROGRAMS)
+
     def __init__(self, directory, signed, unsigned=None, tampered=()):
-        for program in PROGRAMS:
-            if not _find(program):
-                pytest.skip(f"{program} is not installed")
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.zones = {}
