@@ -4,7 +4,6 @@
 // Suspends: everything but new and drop.
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "lib/base/log.h"
 #include "smtp/smtp.h"
@@ -319,9 +318,7 @@ void smtp_session_quit(struct smtp_session *s)
 
 void smtp_session_drop(struct smtp_session *s)
 {
-    static const char quit[] = "QUIT\r\n";
-
-    if (!s->must_close && stream_unflushed(s->stream) == 0 && stream_tls_info(s->stream) == NULL)
-        (void)!send(stream_fd(s->stream), quit, sizeof quit - 1, MSG_DONTWAIT | MSG_NOSIGNAL); // a courtesy
+    if (!s->must_close && stream_unflushed(s->stream) == 0)
+        stream_send_last(s->stream, STR("QUIT\r\n")); // a courtesy
     session_free(s);
 }

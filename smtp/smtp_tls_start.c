@@ -2,7 +2,7 @@
 // smtp_tls_start.c: a handshake with a server, what is logged about it, and whether it is as safe as it must be.
 // Trust: the server is hostile. Suspends: the handshake, within smtp_starttls_timeout.
 #include "lib/base/log.h"
-#include "smtp/smtp.h"
+#include "smtp/smtp_sasl_impl.h"
 
 #define NAMES_MAX 210 // as many as a policy may hold, and those that are added
 
@@ -229,9 +229,21 @@ static struct smtp_failure *check_peer(struct smtp_delivery *sd, struct smtp_ses
     return failure(sd, s, "4.7.5", "Server certificate not verified");
 }
 
-static struct smtp_failure *handshake_failed(struct smtp_delivery *sd, struct smtp_session *s, const struct err *err)
+// A password never follows a message into the clear.
+static bool has_password(struct smtp_delivery *sd, const struct smtp_session *s) CO
 {
-    bool may_retry = sd->tls_need->level == TLS_LEVEL_MAY && !sd->client->profile.tls_wrappermode;
+    struct smtp_credentials credentials;
+
+    if (sd->client->sasl == NULL)
+        return false;
+    int found = smtp_credentials_find(sd, s, &credentials);
+    smtp_credentials_clear(&credentials);
+    return found != 0;
+}
+
+static struct smtp_failure *handshake_failed(struct smtp_delivery *sd, struct smtp_session *s, const struct err *err) CO
+{
+    bool may_retry = sd->tls_need->level == TLS_LEVEL_MAY && !sd->client->profile.tls_wrappermode && !has_password(sd, s);
 
     log_info("SSL_connect error to %s: %s", s->relay, err->text);
     log_lines(stream_tls_problems(s->stream), true);

@@ -5,6 +5,7 @@
 // same code with a window of one. Replies come in the order of the commands.
 // Trust: the server is hostile. The queue file may be garbage: then the connection is cut before the final dot.
 // Suspends: everywhere. Limits: a window of WINDOW_BYTES, content flushed at CONTENT_FLUSH.
+#include "lib/base/log.h"
 #include "lib/mail/queue_file.h"
 #include "smtp/smtp.h"
 #include "smtp/smtp_content.h"
@@ -344,8 +345,24 @@ static struct smtp_failure *check_message(struct transaction *t)
     return NULL;
 }
 
+// An answer before the first question of a TLS session was given to somebody who spoke before us (CVE-2009-3555).
+static bool is_hijacked(struct transaction *t)
+{
+    struct smtp_session *s = t->s;
+
+    if (!t->profile->tls_block_early_mail_reply || s->uses > 1 || stream_tls_info(s->stream) == NULL ||
+        !stream_is_readable_now(s->stream))
+        return false;
+    log_warn("%s: a reply came ahead of the MAIL command: the TLS session may have been hijacked", s->relay);
+    s->must_close = true;
+    fail_all(t, smtp_failure_with_session(smtp_failure_new(t->sd, false, "4.7.0", "unexpected server message"), t->sd, s));
+    return true;
+}
+
 static void converse(struct transaction *t) CO
 {
+    if (is_hijacked(t))
+        return;
     if (t->profile->send_xforward_command && forward_client(t) < 0)
         return;
     if (send_envelope(t) < 0 || t->data != COMMAND_ACCEPTED)

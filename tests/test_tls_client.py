@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: ISC
 """TLS to other servers: levels, policy tables, certificates, refusals, wrapper mode, kept connections."""
+import os
 import re
 import smtplib
 import ssl
+from pathlib import Path
 
 import pytest
 
-from harness import Authority, Close, DnsServer, Hang, smtp_send
+from harness import Authority, Close, DnsServer, Hang, postfix_flavour, smtp_send
 
 HOST = "mx.far.example"
+TOP = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.dromos  # it asks the name server of the test
 
 
@@ -357,3 +360,55 @@ def test_tls_required_no_waives_the_policy(client, sink, peers, value, is_sent):
         talk.expect(f"TLS-Required: {value}\r\nSubject: x\r\n\r\n.", 250)
     line = system.log.wait_for(r"to=<u@x\.test>,.*", 30).group(0)
     assert bool(re.search(r"tls=may, dsn=2\.0\.0, status=sent", line)) == is_sent, line
+
+
+def test_no_password_follows_into_the_clear(client, sink, good):
+    """A message whose TLS handshake is disturbed again and again stays where it is when a login goes with it."""
+    server = sink(tls=good.server_context(), keywords=["PIPELINING", "AUTH PLAIN"])
+    server.on("starttls", garble)
+    system = client({"x": (server, "may")}, smtp_sasl_auth_enable="yes", smtp_sasl_password_maps="static:joe:secret",
+                    smtp_sasl_security_options="noanonymous", minimal_backoff_time="1s", maximal_backoff_time="1s",
+                    queue_run_delay="1s")
+    deliver(system, ["x"])
+    system.log.wait_for(r"(?s)(Cannot start TLS: handshake failure.*){3}", 30)
+    assert not server.messages and not any(command.startswith(("AUTH", "MAIL")) for command in server.commands)
+
+
+def test_replies_that_come_too_early(client, sink, good):
+    server = sink(tls=good.server_context())
+    server.on("ehlo", lambda session: b"250 sink.example\r\n250 2.1.0 early\r\n" if isinstance(session.socket, ssl.SSLSocket) else None)
+    system = client({"x": (server, "encrypt")}, smtp_tls_block_early_mail_reply="yes")
+    assert "status=deferred (unexpected server message)" in deliver(system, ["x"])["x"]
+
+
+RECEIVERS = [("none", False, SENT), ("may", True, SENT), ("encrypt", True, SENT), ("verify match=mx.far.example", True, SENT),
+             ("secure match=mx.far.example", True, SENT), ("secure", True, "Server certificate not verified"),
+             ("fingerprint match={cert}", True, SENT), ("fingerprint match=00:11", True, "Server certificate not verified")]
+
+
+def test_debians_postfix_receives_at_each_level(instance, authority, good):
+    root = Path(os.environ.get("DROMOS_POSTFIX_ROOT") or TOP / "bench/scratch/postfix-root")
+    if not (root / "usr/lib/postfix/sbin/smtpd").exists():
+        pytest.skip("Debian's Postfix is not unpacked")
+    receivers = instance(flavour=postfix_flavour(root), main={
+        "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": good.chain, "smtpd_tls_key_file": good.key, "smtpd_tls_loglevel": "1",
+        "mydestination": "", "relay_domains": "test", "relay_transport": "discard:"})
+    system = instance(start=False)
+    names = [f"d{number}" for number in range(len(RECEIVERS))]
+    # The same server under a name for each policy.
+    routes = "".join(f"{name}.test smtp:[{name}.localhost]:{receivers.port}\n" for name in names)
+    policies = "".join(f"[{name}.localhost]:{receivers.port} {policy.format(cert=good.fingerprint)}\n"
+                       for name, (policy, _, _) in zip(names, RECEIVERS))
+    with DnsServer({(f"{name}.localhost", "A"): ["127.0.0.1"] for name in names}) as dns:
+        system.main.update({"transport_maps": f"texthash:{system.file('routes', routes)}", "smtp_tls_loglevel": "1",
+                            "smtp_tls_policy_maps": f"texthash:{system.file('policies', policies)}",
+                            "smtp_tls_CAfile": system.file("ca.pem", authority.cert.read_text())})
+        system.environment["DROMOS_DNS_SERVERS"] = dns.address
+        system.write()
+        system.start()
+        lines = deliver(system, names)
+    for name, (policy, is_tls, expected) in zip(names, RECEIVERS):
+        assert expected in lines[name], (policy, lines[name])
+    established = sum(is_tls for _, is_tls, _ in RECEIVERS)
+    assert system.log.count("TLS connection established to") == established
+    receivers.log.wait_for(r"(?s)(TLS connection established from.*){%d}" % established)

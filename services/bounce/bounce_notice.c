@@ -10,6 +10,7 @@
 #include "lib/agent/verp.h"
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
+#include "lib/mail/queue_file.h"
 #include "services/bounce/bounce.h"
 
 enum { NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8, ENTRIES_MAX = 100000 };
@@ -138,6 +139,13 @@ static int tell_verp_senders(struct bounce_state *state, struct bounce_mail *mai
     return rc;
 }
 
+// REQUIRETLS mail: the notice may travel less protected than the message was to (RFC 8689 5).
+static bool is_confidential(const struct bounce_state *state, const struct bounce_flush *f)
+{
+    const struct settings *s = state->settings;
+    return (f->sendopts & QUEUE_SENDOPT_REQUIRETLS) && s->requiretls_enable && s->requiretls_redact_dsn;
+}
+
 static int tell_sender(struct bounce_state *state, const struct bounce_flush *f, const struct notice_entries *all,
                        struct arena *arena, struct err *err) CO
 {
@@ -151,7 +159,7 @@ static int tell_sender(struct bounce_state *state, const struct bounce_flush *f,
         .entry_count = wanted.count,
         .sender = STR(""),
         .recipient = f->sender,
-        .has_whole_message = f->notice == BOUNCE_NOTICE_FAILURE && f->ret_flags != 2,
+        .has_whole_message = f->notice == BOUNCE_NOTICE_FAILURE && f->ret_flags != 2 && !is_confidential(state, f),
     };
     struct str verp = read_verp(state, f, arena);
     return verp.len ? tell_verp_senders(state, &mail, verp, err) : send_one(state, &mail, err);
