@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import queue_commands  # noqa: E402
 import scheduling  # noqa: E402
 import tls  # noqa: E402
 import workloads  # noqa: E402
@@ -91,6 +92,17 @@ WORKLOADS = (
     Workload("million", "one million deferred, all due: new message, mean", "s",
              lambda t, s, n: scheduling.start_with_deferred(s, t.destinations(s), n), 1000000, 0, queues=("ram",),
              more_is_better=False, rounds=1, suites=("dromos",)),
+    Workload("queue-list", "postqueue -p of a full queue", "s", lambda t, s, n: queue_commands.listing(s, n, "-p"), 20000, 3000,
+             more_is_better=False),
+    Workload("queue-json", "postqueue -j of a full queue", "s", lambda t, s, n: queue_commands.listing(s, n, "-j"), 20000, 3000,
+             more_is_better=False),
+    Workload("queue-first", "postqueue -p, until the first line", "s", lambda t, s, n: queue_commands.first_line(s, n), 20000, 3000,
+             more_is_better=False),
+    Workload("queue-hold", "postsuper -h ALL", "s", lambda t, s, n: queue_commands.hold(s, n), 20000, 3000, more_is_better=False),
+    Workload("queue-release", "postsuper -H ALL", "s", lambda t, s, n: queue_commands.release(s, n), 20000, 3000,
+             more_is_better=False),
+    Workload("queue-delete", "postsuper -d ALL", "s", lambda t, s, n: queue_commands.delete(s, n), 20000, 3000,
+             more_is_better=False),
 )
 
 

@@ -42,8 +42,10 @@ int main(int argc, char **argv)
         die("bad service name: " STR_FMT, STR_ARG(service));
     struct str path = arena_strf(&arena, STR_FMT "/" STR_FMT, STR_ARG(class), STR_ARG(service));
     if (ipc_trigger(path.ptr, request, &err) < 0) {
-        log_warn("%s", err.text);
-        die("cannot contact service " STR_FMT " - perhaps the mail system is down", STR_ARG(path));
+        log_warn("unable to look up " STR_FMT ": %s", STR_ARG(path), err.errnum ? strerror(err.errnum) : err.text);
+        log_warn("Cannot contact class " STR_FMT " service " STR_FMT " - perhaps the mail system is down", STR_ARG(class),
+                 STR_ARG(service));
+        return 1;
     }
     conf_free(conf);
     arena_release(&arena);

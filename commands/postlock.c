@@ -82,15 +82,15 @@ static int run_command(char **argv)
     pid_t pid = fork();
     if (pid == 0) {
         execvp(argv[0], argv);
-        log_warn("execute %s: %s", argv[0], strerror(errno));
-        _exit(EXIT_TEMPORARY);
+        log_line(LOG_LEVEL_FATAL, "execvp %s: %s", argv[0], strerror(errno));
+        _exit(1);
     }
     if (pid < 0)
         return EXIT_TEMPORARY;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return EXIT_TEMPORARY;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_TEMPORARY;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 static void usage(void)

@@ -16,17 +16,18 @@ static const char *service_path(struct postqueue *pq, struct str name)
     return arena_strf(&pq->arena, "public/" STR_FMT, STR_ARG(name)).ptr;
 }
 
-static void die_down(const struct postqueue *pq)
+static void die_down(const struct postqueue *pq, const char *path)
 {
-    log_warn("%s", pq->err.text);
+    log_warn("unable to look up %s: %s", path, pq->err.errnum ? strerror(pq->err.errnum) : pq->err.text);
     die("Cannot flush mail queue - mail system is down");
 }
 
 void postqueue_flush_all(struct postqueue *pq)
 {
     const struct settings *s = &pq->settings;
-    if (ipc_trigger(service_path(pq, s->queue_service_name), STR("FAID"), &pq->err) < 0)
-        die_down(pq);
+    const char *qmgr = service_path(pq, s->queue_service_name);
+    if (ipc_trigger(qmgr, STR("FAID"), &pq->err) < 0)
+        die_down(pq, qmgr);
     (void)!ipc_trigger(service_path(pq, s->pickup_service_name), STR("W"), &pq->err); // it looks by itself, only later
 }
 
@@ -65,7 +66,7 @@ void postqueue_flush_site(struct postqueue *pq)
     if (r.status == FLUSH_UNKNOWN_SITE)
         die("Flush service is not configured for destination \"%s\"", r.site.ptr);
     if (r.status != FLUSH_OK)
-        die_down(pq);
+        die_down(pq, service_path(pq, pq->settings.flush_service_name));
 }
 
 // ---- Messages by id
@@ -105,7 +106,7 @@ static void ask_release(void *arg)
 static void release_all(struct release *r)
 {
     if (postqueue_on_loop(ask_release, r->pq, r) < 0)
-        die_down(r->pq);
+        die_down(r->pq, service_path(r->pq, r->pq->settings.queue_service_name));
     buf_release(&r->ids);
 }
 

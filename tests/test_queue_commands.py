@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 """postqueue, postsuper and postcat: side by side with Debian's on equal spools, and the criteria that only ours has."""
+import fcntl
 import json
 import re
+import shlex
 import subprocess
 import time
 
@@ -63,7 +65,7 @@ def outcome(system, ids, command, arguments, input=None):
     for name, queue_id in ids.items():
         text = text.replace(queue_id, name.upper())
     text = re.sub(r"\b(deferred|defer)/\w/", r"\1/x/", text)
-    text = re.sub(r"^\S+/(post\w+): ", r"\1: ", text, flags=re.MULTILINE)
+    text = re.sub(r"/\S+/(post\w+)(?=[: ])", r"\1", text)
     return text.replace(str(system.queue_directory), "SPOOL")
 
 
@@ -293,3 +295,29 @@ def test_qshape_draws_on_a_terminal(instance):
     shown = subprocess.run(["script", "-qec", f"{system.program('qshape')} deferred", "/dev/null"], env=system.env(),
                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True).stdout
     assert re.search(r"< +5 min \|#{40} 1\d{3}", shown) and re.search(r"1280\+ min \|#? ?\d+", shown)
+
+
+# ---- postkick and postlock
+
+LOCKING = ["postkick", "postkick public qmgr", "postkick public qmgr D", "postkick private nosuch X", "postkick -z", "postlock",
+           "postlock BOX", "postlock BOX true", "postlock BOX false", "postlock BOX sh -c 'exit 9'", "postlock BOX /nonexistent",
+           "postlock -l fcntl BOX true", "postlock -l dotlock BOX true", "postlock -z", "postlock BOX sh -c 'kill -9 $$'"]
+LOCKING_STATUS = ["postlock -l bogus BOX true", "postlock /nonexistent/x true", "postlock FOLDER true", "postlock HELD true",
+                  "postkick public ../x D", "postkick elsewhere qmgr D"]
+
+
+def test_small_commands_as_debian(instance, debian, workdir):
+    limits = {"deliver_lock_attempts": "2", "deliver_lock_delay": "1s"}
+    ours = instance(start=False, main=limits)
+    theirs = instance(start=False, flavour=debian, main={**limits, "maillog_file": ""})
+    for name in ("box", "held"):
+        (workdir / name).write_text("")
+    with open(workdir / "held", "r+", encoding="ascii") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        for line in LOCKING + LOCKING_STATUS:
+            words = [word.replace("BOX", str(workdir / "box")).replace("HELD", str(workdir / "held"))
+                     .replace("FOLDER", str(workdir)) for word in shlex.split(line)]
+            wanted, got = (outcome(system, {}, words[0], words[1:]) for system in (theirs, ours))
+            if line in LOCKING_STATUS:  # said in other words
+                wanted, got = wanted.split("\n", 1)[0], got.split("\n", 1)[0]
+            assert got == wanted, line

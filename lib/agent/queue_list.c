@@ -18,7 +18,9 @@ struct list_walk {
     const struct queue_list_sink *sink;
     struct arena arena; // reset for each message
     struct buf clean, log;
-    struct map told; // addresses that a log spoke of
+    // Addresses that a log spoke of: the first, and the others. Most messages have one.
+    struct str told_first;
+    struct map told;
     bool skips_logs, has_bounce_logs;
 };
 
@@ -71,6 +73,19 @@ static int read_log(struct list_walk *w, const char *which, struct str id, struc
     return n < 0 ? -1 : 0;
 }
 
+static void note_told(struct list_walk *w, struct str address)
+{
+    if (w->told_first.ptr == NULL)
+        w->told_first = address;
+    else
+        map_set(&w->told, address, w);
+}
+
+static bool is_told(const struct list_walk *w, struct str address)
+{
+    return (w->told_first.ptr != NULL && str_is(w->told_first, address)) || map_get(&w->told, address) != NULL;
+}
+
 static int tell_log(struct list_walk *w, const char *which, struct str id)
 {
     bool is_defer = strcmp(which, QUEUE_DEFER) == 0;
@@ -80,7 +95,7 @@ static int tell_log(struct list_walk *w, const char *which, struct str id)
         struct str rest = buf_str(&w->log);
         for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &w->arena, &e) == 1;
              n++) {
-            map_set(&w->told, e.recipient, w);
+            note_told(w, e.recipient);
             if (str_is(e.original_recipient, e.recipient))
                 e.original_recipient = STR("");
             rc = tell_recipient(w, &e, is_defer ? "delay_reason" : "bounce_reason");
@@ -98,9 +113,10 @@ static int tell_recipients(struct list_walk *w, struct str queue, struct str id,
         rc = tell_log(w, QUEUE_BOUNCE, id);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct bounce_entry e = {.original_recipient = items[i].original, .recipient = items[i].address};
-        if (map_get(&w->told, items[i].address) == NULL)
+        if (!is_told(w, items[i].address))
             rc = tell_recipient(w, &e, "");
     }
+    w->told_first = STR_NULL;
     map_release(&w->told);
     w->told = MAP_INIT;
     return rc;

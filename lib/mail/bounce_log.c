@@ -56,14 +56,14 @@ int bounce_log_add(struct buf *b, const struct bounce_entry *e, bool with_old_li
 static void take_field(struct bounce_entry *e, struct str name, struct str value, struct arena *arena)
 {
     const struct {
-        const char *name;
+        struct str name;
         struct str *target;
     } fields[] = {
-        {"recipient", &e->recipient},     {"original_recipient", &e->original_recipient},
-        {"dsn_orig_rcpt", &e->dsn_orcpt}, {"status", &e->status},
-        {"action", &e->action},           {"diag_type", &e->diag_type},
-        {"diag_text", &e->diag_text},     {"mta_type", &e->mta_type},
-        {"mta_mname", &e->mta_name},      {"reason", &e->reason},
+        {STR("recipient"), &e->recipient},     {STR("original_recipient"), &e->original_recipient},
+        {STR("dsn_orig_rcpt"), &e->dsn_orcpt}, {STR("status"), &e->status},
+        {STR("action"), &e->action},           {STR("diag_type"), &e->diag_type},
+        {STR("diag_text"), &e->diag_text},     {STR("mta_type"), &e->mta_type},
+        {STR("mta_mname"), &e->mta_name},      {STR("reason"), &e->reason},
     };
     int64_t number;
     if (str_is(name, STR("offset")) && str_to_i64(value, &number) == 0 && number >= 0)
@@ -71,7 +71,7 @@ static void take_field(struct bounce_entry *e, struct str name, struct str value
     if (str_is(name, STR("notify_flags")) && str_to_i64(value, &number) == 0 && number >= 0 && number < 16)
         e->notify = (int)number;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if (str_is(name, str_from(fields[i].name)))
+        if (str_is(name, fields[i].name))
             *fields[i].target = arena_str(arena, value);
 }
 
