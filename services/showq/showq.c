@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: ISC
 // showq.c: streams the content of all queues to postqueue, as it scans.
 // Trust: clients ask nothing; queue files may be garbage. Reads only.
-// Suspends: while the client is slow.
+// Suspends: while the client is slow, and now and then, so that one long listing does not hold up another.
 #include "lib/agent/queue_list.h"
 #include "lib/ipc/service.h"
 
-enum { SEND_SECONDS = 60, BATCH = 32 * 1024 };
+enum { SEND_SECONDS = 60, BATCH = 32 * 1024, MESSAGES_PER_TURN = 32 };
 
 struct listing {
     struct ipc_conn *conn;
     struct ipc_msg out;
     bool is_open; // a frame is being built
+    unsigned messages;
 };
 
 static int end_frame(struct listing *l)
@@ -34,6 +35,8 @@ static int tell_message(void *arg, const struct queue_list_message *m)
     co_assert_running();
     struct listing *l = arg;
     if (end_frame(l) < 0 || send_out(l, BATCH) < 0)
+        return -1;
+    if (++l->messages % MESSAGES_PER_TURN == 0 && co_yield () < 0)
         return -1;
     queue_list_add_message(&l->out, m);
     l->is_open = true;
