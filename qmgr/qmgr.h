@@ -62,6 +62,7 @@ struct qmgr {
     struct qmgr_due due;   // all of deferred/, and what waits in incoming/
     struct co_event due_changed; // something is due earlier than what was looked at
     int64_t clock_offset;  // wall clock less monotonic, seconds: changes when the clock is set
+    int64_t expires_from;  // monotonic: the clock was set far forward, no message is too old before that
     struct map process_limits; // maxproc + 1 by the service's name
     struct list clients;   // connections that announce messages
     struct list chores;    // messages that wait for a worker (qmgr_finish.c)
@@ -122,6 +123,7 @@ struct qmgr_message {
     size_t deferred;      // recipients that must be tried again
     struct qmgr_transport *transport; // of the recipients queued last
     struct qmgr_destination *parked_at; // referenced: it leaves the active queue until that one has room
+    bool parked_beside_others; // it has other destinations, which do not move either
     bool is_retried;      // comes from deferred/
     bool is_probe;        // counted in qmgr->probes
     bool is_refilling;    // a worker is about to read more recipients
@@ -153,8 +155,9 @@ struct qmgr_assignment {
     struct qmgr_destination **destinations; // of each recipient, referenced
 };
 void qmgr_assignment_route(struct qmgr_assignment *a) CO;
-// One of the destinations when all of them hold as much of the active queue as they may (qmgr_destination_is_full).
-struct qmgr_destination *qmgr_assignment_full_at(const struct qmgr_assignment *a); // NULL: there is room somewhere
+// When all destinations hold as much of the active queue as they may (qmgr_destination_is_full): the one that moved last,
+// and whether there are several.
+struct qmgr_destination *qmgr_assignment_full_at(const struct qmgr_assignment *a, bool *several_r); // NULL: there is room
 void qmgr_assignment_queue(struct qmgr_assignment *a); // at the destinations; then it is released
 void qmgr_assignment_release(struct qmgr_assignment *a);
 
@@ -165,12 +168,15 @@ void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice) CO;
 void qmgr_active_load(struct qmgr *q, const char *queue, struct str id) CO;
 void qmgr_active_refill(struct qmgr_message *m) CO; // the next batch of recipients
 
-void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct qmgr_destination *d);
+// QUEUE/ID waits until the destination has room.
+void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct list *parked);
 
 // ---- Scans and the index
 void qmgr_scan_start(struct qmgr *q) CO; // recovery, then both scans and the loader as coroutines
 void qmgr_scan_request(struct qmgr_scan *s, bool ignores_times);
 int qmgr_scan_wait_for_room(struct qmgr *q, bool is_deferred) CO; // -1: the end is near
+// The clock was set? What was deferred by the old one may seem to wait for ages, and mail older than it is.
+void qmgr_watch_clock(struct qmgr *q);
 void qmgr_load_main(void *arg);                                  // the loader: takes up what is due
 // QUEUE/ID is looked at when the wall clock says so. `is_asked`: whatever the file's time says.
 void qmgr_load_at(struct qmgr *q, const char *queue, struct str id, int64_t when, bool is_asked);
@@ -242,7 +248,10 @@ struct qmgr_destination {
     unsigned busy;
     unsigned references; // entries, and recipients being routed
     size_t held, recipients; // jobs and recipients that it holds in memory, waiting or at agents
-    struct list parked;  // members of qmgr->due: messages that are not read into memory while this one is full
+    // Members of qmgr->due: messages that are not read into memory while this one is full: those that have only this one
+    // to go to, and those that may go on elsewhere when this one does not move.
+    struct list parked[2];
+    int64_t moved_at; // monotonic: its last success, or when it was made
     struct qmgr_window window;
     int64_t dead_until; // monotonic, 0 alive
     int64_t not_before; // rate delay
@@ -267,6 +276,7 @@ void qmgr_destination_flush_to_retry(struct qmgr_destination *d, struct str text
 // destination takes half of the active queue at most, two take a third each, and room is left for others always.
 bool qmgr_destination_is_full(const struct qmgr_destination *d);
 bool qmgr_destination_has_waiting(const struct qmgr_destination *d);
+bool qmgr_destination_is_moving(const struct qmgr_destination *d); // deliveries have succeeded lately, or it is new
 
 // ---- Jobs
 struct qmgr_job *qmgr_job_new(struct qmgr_message *m, unsigned batch);
@@ -286,7 +296,6 @@ void qmgr_entry_close(struct qmgr_entry *e); // leaves destination and message; 
 // ---- Ends of messages
 void qmgr_remove(struct qmgr_message *m); // unlinks active/ID, logs "removed", frees m
 void qmgr_finish(struct qmgr_message *m);
-void qmgr_message_withdraw(struct qmgr_message *m, struct qmgr_destination *d); // what waits leaves: it goes on when d has room
 void qmgr_chore_add(struct qmgr_message *m); // needs a coroutine: refill or notifications
 bool qmgr_is_drained(const struct qmgr *q);
 static inline bool qmgr_is_ending(const struct qmgr *q) // nothing new is begun

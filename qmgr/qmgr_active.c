@@ -72,12 +72,12 @@ static void read_logs(struct qmgr_message *m)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
 }
 
-void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct qmgr_destination *d)
+void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct list *parked)
 {
     qmgr_load_at(q, queue, id, 0, true);
     struct qmgr_due_entry *e = qmgr_due_find(&q->due, id);
     if (e != NULL)
-        qmgr_due_set_aside(&q->due, e, &d->parked);
+        qmgr_due_set_aside(&q->due, e, parked);
 }
 
 // A message in its file, before it is in active/.
@@ -93,10 +93,11 @@ static void activate(struct qmgr_message *m, const struct source *from, struct q
     struct qmgr *q = m->qmgr;
     struct str id = m->request.queue_id;
     struct err err = ERR_INIT;
-    struct qmgr_destination *full = qmgr_assignment_full_at(a);
+    bool are_several;
+    struct qmgr_destination *full = qmgr_assignment_full_at(a, &are_several);
     int moved = full != NULL ? 0 : queue_file_move(AT_FDCWD, &q->layout, id, from->queue, QUEUE_ACTIVE, &err);
     if (full != NULL)
-        qmgr_active_park(q, id, from->queue, full);
+        qmgr_active_park(q, id, from->queue, &full->parked[are_several]);
     else if (moved < 0)
         log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
     if (moved != 1) { // absent: somebody took it away meanwhile

@@ -85,12 +85,19 @@ void qmgr_assignment_route(struct qmgr_assignment *a)
         a->destinations[i] = route_recipient(a->message, &a->message->batches[a->batch].arena, &a->recipients[i]);
 }
 
-struct qmgr_destination *qmgr_assignment_full_at(const struct qmgr_assignment *a)
+struct qmgr_destination *qmgr_assignment_full_at(const struct qmgr_assignment *a, bool *several_r)
 {
-    for (size_t i = 0; i < a->count; i++)
-        if (!qmgr_destination_is_full(a->destinations[i]))
+    struct qmgr_destination *best = NULL;
+    *several_r = false;
+    for (size_t i = 0; i < a->count; i++) {
+        struct qmgr_destination *d = a->destinations[i];
+        if (!qmgr_destination_is_full(d))
             return NULL;
-    return a->count ? a->destinations[0] : NULL;
+        *several_r |= best != NULL && d != best;
+        if (best == NULL || d->moved_at > best->moved_at)
+            best = d;
+    }
+    return best;
 }
 
 void qmgr_assignment_release(struct qmgr_assignment *a)

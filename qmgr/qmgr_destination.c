@@ -4,7 +4,7 @@
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
-enum { UNPARK_MAX = 500, CLOG_SHARE = 5 };
+enum { UNPARK_MAX = 500, CLOG_SHARE = 5, MOVING_MS = 3000 };
 
 struct qmgr_destination *qmgr_destination_find(struct qmgr_transport *t, struct str nexthop, struct str recipient)
 {
@@ -24,7 +24,9 @@ struct qmgr_destination *qmgr_destination_find(struct qmgr_transport *t, struct 
         d->key = map_find(&t->destinations, buf_str(&key))->key;
         d->nexthop = str_of(mem_dup_str(nexthop), nexthop.len);
         list_init(&d->link);
-        list_init(&d->parked);
+        list_init(&d->parked[0]);
+        list_init(&d->parked[1]);
+        d->moved_at = clock_ms();
         for (size_t i = 0; i < QMGR_CLASSES; i++)
             list_init(&d->jobs[i]);
         qmgr_window_reset(&d->window, &t->rules);
@@ -38,7 +40,7 @@ struct qmgr_destination *qmgr_destination_find(struct qmgr_transport *t, struct 
 // deliveries.
 static bool has_memory(const struct qmgr_destination *d)
 {
-    return d->dead_until || d->not_before || !list_is_empty(&d->parked);
+    return d->dead_until || d->not_before || !list_is_empty(&d->parked[0]) || !list_is_empty(&d->parked[1]);
 }
 
 void qmgr_destination_free(struct qmgr_destination *d)
@@ -108,22 +110,30 @@ bool qmgr_destination_is_full(const struct qmgr_destination *d)
            (d->held >= room_for_messages(d->transport->qmgr) || d->recipients >= room_for_recipients(d));
 }
 
-// Messages that were kept out may come in: when half of the share is free again, so that many come at once.
-static void unpark(struct qmgr_destination *d, bool all)
+bool qmgr_destination_is_moving(const struct qmgr_destination *d)
+{
+    return clock_ms() - d->moved_at < MOVING_MS;
+}
+
+static size_t unpark_from(struct qmgr_destination *d, struct list *parked, size_t most)
 {
     struct qmgr *q = d->transport->qmgr;
-    size_t room = room_for_messages(q), most = room > d->held ? room - d->held : 1;
-    bool is_time = d->held == 0 || (2 * d->held <= room && 2 * d->recipients <= room_for_recipients(d));
     struct list *first;
-    if (list_is_empty(&d->parked) || !(is_time || all))
-        return;
-    if (most > UNPARK_MAX)
-        most = UNPARK_MAX;
-    while ((first = list_first(&d->parked)) != NULL && (most-- > 0 || all)) {
+    while (most > 0 && (first = list_first(parked)) != NULL) {
         struct qmgr_due_entry *e = container_of(first, struct qmgr_due_entry, link);
         bool is_new = (e->mark & QMGR_DUE_INCOMING) != 0;
         qmgr_load_at(q, is_new ? QUEUE_INCOMING : QUEUE_DEFERRED, qmgr_due_id(e), 0, true);
+        most--;
     }
+    return most;
+}
+
+// Messages that were kept out may come in: when half of the share is free again, so that many come at once.
+static void unpark(struct qmgr_destination *d)
+{
+    size_t room = room_for_messages(d->transport->qmgr), most = room > d->held ? room - d->held : 1;
+    if (d->held == 0 || (2 * d->held <= room && 2 * d->recipients <= room_for_recipients(d)))
+        (void)unpark_from(d, &d->parked[0], unpark_from(d, &d->parked[1], most > UNPARK_MAX ? UNPARK_MAX : most));
 }
 
 static const char *shown(const struct qmgr_destination *d)
@@ -191,7 +201,7 @@ void qmgr_destination_left(struct qmgr_entry *e)
     d->transport->recipients -= e->count;
     d->held -= --e->job->open == 0;
     e->destination = NULL;
-    unpark(d, false);
+    unpark(d);
     qmgr_destination_update(d);
     qmgr_destination_unref(d);
 }
@@ -230,7 +240,8 @@ void qmgr_destination_flush_to_retry(struct qmgr_destination *d, struct str text
     for (size_t i = 0; i < QMGR_CLASSES; i++)
         while ((first = list_first(&d->jobs[i])) != NULL)
             qmgr_job_to_retry(container_of(first, struct qmgr_job, link), buf_str(&copy));
-    unpark(d, true);
+    (void)unpark_from(d, &d->parked[0], SIZE_MAX);
+    (void)unpark_from(d, &d->parked[1], SIZE_MAX);
     qmgr_destination_update(d);
     qmgr_destination_unref(d);
     buf_release(&copy);
@@ -248,6 +259,7 @@ static void log_feedback(const struct qmgr_destination *d)
 
 void qmgr_destination_succeeded(struct qmgr_destination *d)
 {
+    d->moved_at = clock_ms();
     qmgr_window_succeeded(&d->window, &d->transport->rules, d->busy);
     log_feedback(d);
     qmgr_destination_update(d);
@@ -289,7 +301,9 @@ void qmgr_destination_tick(struct qmgr_destination *d, int64_t now)
     d->references++;
     if (d->dead_until && d->dead_until <= now)
         qmgr_destination_revive(d);
-    unpark(d, false); // room may have come from others
+    unpark(d); // room may have come from others
+    if (!qmgr_destination_is_moving(d))
+        (void)unpark_from(d, &d->parked[1], UNPARK_MAX); // they look for another one
     qmgr_destination_update(d);
     qmgr_destination_unref(d);
 }

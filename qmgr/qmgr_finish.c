@@ -53,7 +53,7 @@ static void end_round(struct qmgr_message *m)
         retry_later(m);
     } else if (m->parked_at != NULL) {
         defer_message(m);
-        qmgr_active_park(m->qmgr, m->request.queue_id, QUEUE_DEFERRED, m->parked_at);
+        qmgr_active_park(m->qmgr, m->request.queue_id, QUEUE_DEFERRED, &m->parked_at->parked[m->parked_beside_others]);
         qmgr_message_free(m);
     } else {
         qmgr_remove(m);

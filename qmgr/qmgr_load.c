@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
-enum { LOADS_PER_TURN = 10, WAIT_MAX_SECONDS = 60, CLOCK_STEP = 30 };
+enum { LOADS_PER_TURN = 10, WAIT_MAX_SECONDS = 60, CLOCK_STEP = 30, EXPIRY_STEP = 3600 };
 
 void qmgr_load_at(struct qmgr *q, const char *queue, struct str id, int64_t when, bool is_asked)
 {
@@ -25,8 +25,7 @@ void qmgr_load_at(struct qmgr *q, const char *queue, struct str id, int64_t when
         co_event_broadcast(&q->due_changed);
 }
 
-// The clock was set: what was deferred by the old one may seem to wait for ages.
-static void watch_clock(struct qmgr *q)
+void qmgr_watch_clock(struct qmgr *q)
 {
     int64_t offset = clock_wall() - clock_ms() / 1000, step = offset - q->clock_offset;
     q->clock_offset = offset;
@@ -35,6 +34,8 @@ static void watch_clock(struct qmgr *q)
     log_warn("the clock was set %s by %lld seconds", step < 0 ? "back" : "forward",
              (long long)(step < 0 ? -step : step));
     q->deferred.distrusts_times = step < 0;
+    if (step >= EXPIRY_STEP)
+        q->expires_from = clock_deadline(q->settings->maximal_backoff_time);
     qmgr_scan_request(&q->deferred, false);
 }
 
@@ -73,7 +74,7 @@ void qmgr_load_main(void *arg)
     while (!co_is_cancelled() && !qmgr_is_ending(q)) {
         const struct qmgr_due_entry *e = qmgr_due_first(&q->due);
         int64_t wait = e == NULL ? WAIT_MAX_SECONDS : e->when - clock_wall();
-        watch_clock(q);
+        qmgr_watch_clock(q);
         if (wait > 0) {
             if (wait > WAIT_MAX_SECONDS) // the clock may be set meanwhile
                 wait = WAIT_MAX_SECONDS;

@@ -128,7 +128,10 @@ bool qmgr_message_is_expired(const struct qmgr_message *m)
 {
     const struct settings *s = m->qmgr->settings;
     int64_t lifetime = m->request.sender.len ? s->maximal_queue_lifetime : s->bounce_queue_lifetime;
-    return m->is_forced_to_expire || clock_wall() - m->request.arrival_us / 1000000 >= lifetime;
+    bool is_old = clock_wall() - m->request.arrival_us / 1000000 >= lifetime;
+    if (is_old)
+        qmgr_watch_clock(m->qmgr);
+    return m->is_forced_to_expire || (is_old && clock_ms() >= m->qmgr->expires_from);
 }
 
 bool qmgr_message_was_warned_about(const struct qmgr_message *m)
@@ -160,18 +163,43 @@ static bool is_refill_due(const struct qmgr_message *m)
     return t->recipients + t->refill_limit <= t->recipients_max || clock_ms() - m->refilled_at >= t->refill_delay_ms;
 }
 
-// All that is left to do waits at destinations that are full: the message need not stand in the active queue.
-static struct qmgr_destination *stuck_at(const struct qmgr_message *m)
+// All that is left to do waits at a destination that is full (or several, and none of them moves): the message need not
+// stand in the active queue.
+static struct qmgr_destination *stuck_at(const struct qmgr_message *m, bool *several_r)
 {
+    struct qmgr_destination *best = NULL;
+    bool is_one_moving = false;
+    *several_r = false;
     if (m->open == 0 || m->open != m->waiting_count)
         return NULL;
     LIST_EACH(item, &m->waiting)
     {
-        const struct qmgr_destination *d = container_of(item, struct qmgr_entry, waits)->destination;
-        if (!qmgr_destination_is_full(d) || d->recipients <= m->recipients) // maybe nobody else's
+        struct qmgr_destination *d = container_of(item, struct qmgr_entry, waits)->destination;
+        bool has_others = d->recipients > m->recipients; // whose end will be noticed
+        if (!has_others || !qmgr_destination_is_full(d))
             return NULL;
+        *several_r |= best != NULL && d != best;
+        is_one_moving |= qmgr_destination_is_moving(d);
+        if (best == NULL || d->moved_at > best->moved_at)
+            best = d;
     }
-    return container_of(list_first(&m->waiting), struct qmgr_entry, waits)->destination;
+    return *several_r && is_one_moving ? NULL : best;
+}
+
+// What waits leaves: the message goes on when d has room.
+static void withdraw(struct qmgr_message *m, struct qmgr_destination *d, bool has_others)
+{
+    struct list *first;
+    d->references++;
+    m->parked_at = d;
+    m->parked_beside_others = has_others;
+    m->open++; // until all are out
+    while ((first = list_first(&m->waiting)) != NULL) {
+        struct qmgr_entry *e = container_of(first, struct qmgr_entry, waits);
+        qmgr_job_drop(e);
+        qmgr_entry_close(e);
+    }
+    qmgr_message_release(m);
 }
 
 void qmgr_message_release(struct qmgr_message *m)
@@ -183,23 +211,10 @@ void qmgr_message_release(struct qmgr_message *m)
         return;
     }
     m->open--;
-    struct qmgr_destination *full = m->parked_at ? NULL : stuck_at(m);
+    bool are_several;
+    struct qmgr_destination *full = m->parked_at ? NULL : stuck_at(m, &are_several);
     if (full != NULL)
-        qmgr_message_withdraw(m, full);
+        withdraw(m, full, are_several);
     else if (m->open == 0)
         qmgr_finish(m);
-}
-
-void qmgr_message_withdraw(struct qmgr_message *m, struct qmgr_destination *d)
-{
-    struct list *first;
-    d->references++;
-    m->parked_at = d;
-    m->open++; // until all are out
-    while ((first = list_first(&m->waiting)) != NULL) {
-        struct qmgr_entry *e = container_of(first, struct qmgr_entry, waits);
-        qmgr_job_drop(e);
-        qmgr_entry_close(e);
-    }
-    qmgr_message_release(m);
 }

@@ -66,7 +66,8 @@ int queue_file_remove(int queue_dirfd, const struct queue_layout *layout, const 
 // Scans a queue directory, hashed or not, without holding it in memory. Names that are no valid ids are skipped.
 struct queue_scan;
 struct queue_scan *queue_scan_open(int queue_dirfd, const char *queue, struct err *err);
-int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err); // 1, 0 end, -1
+// 1, 0 end, -1 (also at the end, when a hash directory could not be entered).
+int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err);
 // Moves the file of the last name to where the layout says, when it lies in another hash directory (hash_queue_depth was
 // changed, a file was put there by hand). 1 moved, 0 in place or gone, -1.
 int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, struct str id, struct err *err);

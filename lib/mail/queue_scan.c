@@ -18,6 +18,7 @@ struct queue_scan {
     char hash[SCAN_DEPTH]; // the names of the directories below the first
     DIR *dirs[SCAN_DEPTH];
     unsigned depth; // directories open
+    struct err trouble; // with a directory that could not be entered: told at the end
 };
 
 static DIR *open_dir(int dirfd, const char *name)
@@ -45,14 +46,17 @@ struct queue_scan *queue_scan_open(int queue_dirfd, const char *queue, struct er
     return s;
 }
 
-// A one-character name is a hash directory: goes into it. Vanished or odd ones are passed over.
+// A one-character name is a hash directory: goes into it. What has vanished or is no directory is passed over.
 static void descend(struct queue_scan *s, const char *name)
 {
     if (s->depth == SCAN_DEPTH)
         return;
     DIR *dir = open_dir(dirfd(s->dirs[s->depth - 1]), name);
-    if (dir == NULL)
+    if (dir == NULL) {
+        if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && s->trouble.kind == ERR_NONE)
+            (void)err_errno(&s->trouble, "open directory %s/.../%s", s->queue, name);
         return;
+    }
     s->hash[s->depth] = name[0];
     s->dirs[s->depth++] = dir;
 }
@@ -78,7 +82,10 @@ int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err)
         *id_r = name;
         return 1;
     }
-    return 0;
+    if (s->trouble.kind == ERR_NONE)
+        return 0;
+    *err = s->trouble;
+    return -1;
 }
 
 int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, struct str id, struct err *err)

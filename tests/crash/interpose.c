@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // interpose.c: loaded before libc into the daemons of a test instance: counts the system calls that change the queue,
-// stops the process at one of them, or writes down what each of them changed.
+// stops the process at one of them, or writes down what each of them changed. It can also set the wall clock.
 //
 // The control file is mapped by the test and by all processes. A call counts when its path begins with the name of a
 // queue directory, or its descriptor was opened by such a path. When the count reaches stop_at the process kills itself
@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CONTROL_BYTES = 64 << 20, FDS = 65536, NOT_OURS = 0, QUEUE_FILE = 1, QUEUE_DIRECTORY = 2 };
@@ -32,6 +33,7 @@ struct control { // the test knows this layout
     _Atomic uint32_t stopped; // 1 once a process was stopped
     char where[252];          // "cleanup rename incoming/12.34 incoming/ABC"
     _Atomic uint64_t tail;    // bytes of the journal
+    _Atomic int64_t clock;    // seconds that the wall clock is ahead
     unsigned char journal[];
 };
 
@@ -143,6 +145,16 @@ static struct entry of_fd(int fd)
 {
     struct stat st;
     return fstat(fd, &st) == 0 ? (struct entry){.inode = st.st_ino, .mode = st.st_mode} : (struct entry){0};
+}
+
+// ---- The clock
+
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    int rc = NEXT(clock_gettime)(id, now);
+    if (rc == 0 && control != NULL && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+        now->tv_sec += control->clock;
+    return rc;
 }
 
 // ---- Calls with paths

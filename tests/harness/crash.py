@@ -13,7 +13,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "crash" / "interpose.c"
 CONTROL_BYTES = 64 << 20
-COUNT, STOP_AT, IS_RECORDING, STOPPED, WHERE, TAIL, JOURNAL = 0, 4, 8, 16, 20, 272, 280
+COUNT, STOP_AT, IS_RECORDING, STOPPED, WHERE, TAIL, CLOCK, JOURNAL = 0, 4, 8, 16, 20, 272, 280, 288
 ENTRY = struct.Struct("<IIQqIHH16s")
 
 
@@ -68,6 +68,9 @@ class Interposer:
         struct.pack_into("<II", self.map, COUNT, 0, 0)
         self.map[STOPPED:STOPPED + 256] = bytes(256)
         struct.pack_into("<I", self.map, STOP_AT, stop_at)
+
+    def set_clock(self, seconds_ahead):
+        struct.pack_into("<q", self.map, CLOCK, seconds_ahead)
 
     def record(self):
         struct.pack_into("<Q", self.map, TAIL, 0)
