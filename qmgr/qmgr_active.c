@@ -10,7 +10,7 @@
 #include "lib/sys/sys.h"
 #include "qmgr/qmgr.h"
 
-enum { BATCH_MAX = 1000, LOCKED_RETRY_SECONDS = 5, MODE_EXPIRED = 0010, GUARANTEED_SHARE = 4 };
+enum { BATCH_MAX = 1000, LOCKED_RETRY_SECONDS = 5, MODE_EXPIRED = 0010, MODE_UNTHROTTLE = 0040, GUARANTEED_SHARE = 4 };
 
 // New mail and mail that is tried again: while both wait, each has its share, and what one leaves is the other's.
 bool qmgr_active_has_room(const struct qmgr *q, bool for_deferred)
@@ -203,7 +203,15 @@ static void redirect(struct qmgr_message *m, int fd, struct qmgr_assignment *a)
     m->next_recipient_offset = 0;
 }
 
-static void load(struct qmgr_message *m, const char *queue, int fd) CO
+// Somebody wants this message to be tried although its destinations could not be reached lately. Said once.
+static void unthrottle(const struct qmgr_assignment *a, int fd, mode_t mode)
+{
+    for (size_t i = 0; i < a->count; i++)
+        qmgr_destination_revive(a->destinations[i]);
+    (void)!fchmod(fd, mode & 07777 & ~(mode_t)MODE_UNTHROTTLE); // at worst it is said again
+}
+
+static void load(struct qmgr_message *m, const char *queue, int fd, mode_t mode) CO
 {
     struct qmgr *q = m->qmgr;
     struct err err = ERR_INIT;
@@ -226,6 +234,8 @@ static void load(struct qmgr_message *m, const char *queue, int fd) CO
     redirect(m, fd, &a);
     const struct source from = {queue, fd, envelope->recipient_count ? envelope->recipient_count : (int64_t)a.count};
     qmgr_assignment_route(&a);
+    if (mode & MODE_UNTHROTTLE)
+        unthrottle(&a, fd, mode);
     activate(m, &from, &a);
 }
 
@@ -246,7 +256,7 @@ void qmgr_active_load(struct qmgr *q, const char *queue, struct str id)
     m->is_forced_to_expire = (st.st_mode & MODE_EXPIRED) != 0;
     m->is_retried = str_is(str_from(queue), STR(QUEUE_DEFERRED));
     q->retried += m->is_retried;
-    load(m, queue, fd);
+    load(m, queue, fd, st.st_mode);
     close(fd);
 }
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from harness import Hang, smtp_send, wait_until
+from harness import Hang, free_port, smtp_send, wait_until
 from harness.crash import Interposer
-from harness.queue_file import put_queue_file, queue_file_bytes, record
+from harness.queue_file import put_queue_file, queue_file_bytes
 
 pytestmark = pytest.mark.dromos
 QUICK = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s", "transport_retry_time": "2s"}
@@ -257,6 +257,22 @@ def test_changed_hash_depth(system):
     one.set(hash_queue_depth="1")
     one.start()
     wait_until(path.exists, 5, "the file one directory down")
+
+
+def test_a_file_may_ask_for_its_dead_destination_to_be_tried(instance):
+    """Mode bit 0040 (Postfix's flush service sets it): the destination is tried again, once."""
+    port = free_port()
+    one = instance(start=False, main={"relayhost": f"[127.0.0.1]:{port}", "minimal_backoff_time": "600s",
+                                      "initial_destination_concurrency": "1"})
+    put(one, "incoming", ["x@b.example"])
+    one.start()
+    one.log.wait_for("to=<x@b.example>.*connect to")
+    asks = put(one, "deferred", ["asks@b.example"], mtime=time.time() - 9, mode=0o740)
+    one.run("postkick", "public", "qmgr", "D")
+    one.log.wait_for(r"smtp\[\d+\]: \w+: to=<asks@b.example>.*status=deferred \(connect to")
+    one.wait_queued("deferred", 2)
+    path = one.queue_directory / "deferred" / asks[0] / asks
+    assert path.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.root

@@ -183,7 +183,8 @@ static void idle_check(void *arg)
 
 static void watchdog_turn(void *arg)
 {
-    int64_t limit = run.settings.daemon_timeout;
+    bool is_qmgr = str_is(str_from(run.service->program), STR("qmgr")); // has a limit of its own
+    int64_t limit = is_qmgr ? run.settings.qmgr_daemon_timeout : run.settings.daemon_timeout;
     alarm((unsigned)limit); // when the loop stands still for that long, SIGALRM ends the process
     co_timer_set(run.watchdog, clock_ms() + limit * 1000 / WATCHDOG_TURNS);
 }
