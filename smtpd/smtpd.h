@@ -169,7 +169,7 @@ struct smtpd_session {
     int64_t request_deadline; // smtpd_per_request_deadline: of the command, or of the content so far
     unsigned troubles;   // SMTPD_TROUBLE_*
     size_t reply_start;  // where the reply that was written last begins in the stream's output
-    struct str refused_recipient; // of that reply
+    struct buf refused_recipient; // of that reply: a copy, for it may outlive its transaction
     struct buf cleaned;  // the command line, where bytes of it had to go
     struct buf filtered; // what smtpd_command_filter made of the command
     struct transcript transcript;

@@ -54,8 +54,10 @@ void smtpd_etrn(struct smtpd_session *s, struct str arguments)
         smtpd_reply(s, "501 Error: invalid parameter syntax");
         return;
     }
+    struct arena_mark mark = arena_mark(&s->transaction_arena);
     s->etrn_domain = arena_str(&s->transaction_arena, word);
     if (smtpd_allows(s, ACCESS_ETRN, STR_NULL))
         reply_status(s, request(s, s->etrn_domain, &err), s->etrn_domain, &err);
-    smtpd_transaction_reset(s);
+    s->etrn_domain = STR_NULL;
+    arena_reset_to(&s->transaction_arena, mark);
 }

@@ -45,7 +45,7 @@ static void expand(struct smtpd_session *s, struct str text, struct buf *out)
     for (size_t i = 0; i < sizeof macros / sizeof macros[0]; i++)
         define(c, s->settings, macros[i].name, macros[i].value);
     define_address(c, s->settings, "sender", s->transaction.sender);
-    define_address(c, s->settings, "recipient", s->refused_recipient);
+    define_address(c, s->settings, "recipient", buf_str(&s->refused_recipient));
     if (conf_expand(c, text, out, &err) < 0)
         log_warn("smtpd_reject_footer: %s: left out", err.text);
     buf_release(&now);
@@ -171,5 +171,5 @@ void smtpd_reply_done(struct smtpd_session *s)
         edit_refusal(s, str_trim(said));
     smtpd_record_output(s, str_slice(buf_str(output), s->reply_start, output->len));
     s->reply_start = output->len;
-    s->refused_recipient = STR_NULL;
+    buf_clear(&s->refused_recipient);
 }

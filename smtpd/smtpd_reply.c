@@ -142,7 +142,8 @@ void smtpd_reject(struct smtpd_session *s, const struct access_verdict *v, struc
 {
     struct buf reply = BUF_INIT;
     s->troubles |= SMTPD_TROUBLE_POLICY;
-    s->refused_recipient = recipient;
+    buf_clear(&s->refused_recipient);
+    buf_add_str(&s->refused_recipient, recipient);
     buf_addf(&reply, "%d %s %s", v->code, v->status, v->text);
     soften(s, &reply);
     smtpd_log_decision(s, "reject", &v->reason, buf_str(&reply), recipient);

@@ -11,7 +11,6 @@ void smtpd_transaction_reset(struct smtpd_session *s)
     if (s->access != NULL)
         access_session_end_transaction(s->access);
     smtpd_xforward_reset(s);
-    s->refused_recipient = STR_NULL;
     arena_reset(&s->transaction_arena);
 }
 
@@ -186,4 +185,5 @@ void smtpd_session_run(struct smtpd_session *s)
     smtpd_transcript_send(s);
     buf_release(&s->filtered);
     buf_release(&s->cleaned);
+    buf_release(&s->refused_recipient);
 }

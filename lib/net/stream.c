@@ -228,7 +228,7 @@ size_t stream_buffered(const struct stream *s)
 
 struct raw stream_peek_buffered(const struct stream *s)
 {
-    return (struct raw){s->data + s->start, s->end - s->start};
+    return (struct raw){s->start == s->end ? NULL : s->data + s->start, s->end - s->start};
 }
 
 void stream_wipe(struct stream *s)
