@@ -237,8 +237,10 @@ void smtpd_client_describe(struct smtpd_session *s) CO; // from peer and names: 
 // smtpd_upstream.c: reads what a proxy says of its client. False: nothing of use, logged.
 bool smtpd_upstream_take(struct smtpd_session *s) CO;
 
-// smtpd_xclient.c. False: the reply about a malformed argument of XCLIENT or XFORWARD was sent.
+// smtpd_xclient.c. False: the reply about XCLIENT or XFORWARD at the wrong time or by the wrong client, or about a malformed argument,
+// was sent.
 struct smtpd_attribute;
+bool smtpd_takes_attributes(struct smtpd_session *s, const char *verb, struct str arguments, bool is_authorized);
 bool smtpd_reply_attribute(struct smtpd_session *s, const char *verb, struct str word, struct smtpd_attribute *a_r);
 void smtpd_reply_bad_attribute(struct smtpd_session *s, const struct smtpd_attribute *a);
 void smtpd_xclient(struct smtpd_session *s, struct str arguments) CO;

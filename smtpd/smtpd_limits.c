@@ -87,34 +87,29 @@ void smtpd_limit_disconnect(struct smtpd_session *s)
     s->anvil_key = STR_NULL;
 }
 
-bool smtpd_limit_message(struct smtpd_session *s)
+// Counts one request. `too_many` is what there is too much of, for the client.
+static bool is_within(struct smtpd_session *s, enum anvil_event event, int64_t limit, const char *what, const char *too_many) CO
 {
     struct anvil_counts counts;
-    int64_t limit = s->settings->smtpd_client_message_rate_limit;
-    if (limit <= 0 || !note(s, ANVIL_MESSAGE, &counts) || !exceeds(s, counts.rate, limit, "Message delivery request rate"))
+    if (limit <= 0 || !note(s, event, &counts) || !exceeds(s, counts.rate, limit, what))
         return true;
-    smtpd_reply(s, "450 4.7.1 Error: too much mail from " STR_FMT, STR_ARG(s->client_address));
+    smtpd_reply(s, "450 4.7.1 Error: too %s from " STR_FMT, too_many, STR_ARG(s->client_address));
     return false;
+}
+
+bool smtpd_limit_message(struct smtpd_session *s)
+{
+    return is_within(s, ANVIL_MESSAGE, s->settings->smtpd_client_message_rate_limit, "Message delivery request rate", "much mail");
 }
 
 bool smtpd_limit_recipient(struct smtpd_session *s)
 {
-    struct anvil_counts counts;
-    int64_t limit = s->settings->smtpd_client_recipient_rate_limit;
-    if (limit <= 0 || !note(s, ANVIL_RECIPIENT, &counts) || !exceeds(s, counts.rate, limit, "Recipient address rate"))
-        return true;
-    smtpd_reply(s, "450 4.7.1 Error: too many recipients from " STR_FMT, STR_ARG(s->client_address));
-    return false;
+    return is_within(s, ANVIL_RECIPIENT, s->settings->smtpd_client_recipient_rate_limit, "Recipient address rate", "many recipients");
 }
 
 bool smtpd_limit_auth(struct smtpd_session *s)
 {
-    struct anvil_counts counts;
-    int64_t limit = s->settings->smtpd_client_auth_rate_limit;
-    if (limit <= 0 || !note(s, ANVIL_AUTH, &counts) || !exceeds(s, counts.rate, limit, "AUTH command rate"))
-        return true;
-    smtpd_reply(s, "450 4.7.1 Error: too many AUTH commands from " STR_FMT, STR_ARG(s->client_address));
-    return false;
+    return is_within(s, ANVIL_AUTH, s->settings->smtpd_client_auth_rate_limit, "AUTH command rate", "many AUTH commands");
 }
 
 bool smtpd_limit_tls_exceeded(struct smtpd_session *s, bool has_session)

@@ -36,6 +36,19 @@ bool smtpd_reply_attribute(struct smtpd_session *s, const char *verb, struct str
     }
 }
 
+bool smtpd_takes_attributes(struct smtpd_session *s, const char *verb, struct str arguments, bool is_authorized)
+{
+    if (s->transaction.has_sender)
+        smtpd_reply(s, "503 5.5.1 Error: MAIL transaction in progress");
+    else if (arguments.len == 0)
+        smtpd_reply(s, "501 5.5.4 Syntax: %s attribute=value...", verb);
+    else if (!is_authorized)
+        smtpd_reply(s, "550 5.7.0 Error: insufficient authorization");
+    else
+        return true;
+    return false;
+}
+
 void smtpd_reply_bad_attribute(struct smtpd_session *s, const struct smtpd_attribute *a)
 {
     smtpd_reply(s, "501 5.5.4 Bad " STR_FMT " syntax: " STR_FMT, STR_ARG(a->name), STR_ARG(a->sent));
@@ -167,18 +180,8 @@ void smtpd_xclient(struct smtpd_session *s, struct str arguments)
 {
     struct request r = {.session = s};
     struct str word, rest = arguments;
-    if (s->transaction.has_sender) {
-        smtpd_reply(s, "503 5.5.1 Error: MAIL transaction in progress");
+    if (!smtpd_takes_attributes(s, "XCLIENT", arguments, s->may_xclient))
         return;
-    }
-    if (arguments.len == 0) {
-        smtpd_reply(s, "501 5.5.4 Syntax: XCLIENT attribute=value...");
-        return;
-    }
-    if (!s->may_xclient) {
-        smtpd_reply(s, "550 5.7.0 Error: insufficient authorization");
-        return;
-    }
     while (str_token(&rest, " \t", &word))
         if (!take_word(&r, word))
             return;

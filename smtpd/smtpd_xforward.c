@@ -84,18 +84,8 @@ void smtpd_xforward(struct smtpd_session *s, struct str arguments)
 {
     struct smtpd_forward forward = s->forward;
     struct str word, rest = arguments;
-    if (s->transaction.has_sender) {
-        smtpd_reply(s, "503 5.5.1 Error: MAIL transaction in progress");
+    if (!smtpd_takes_attributes(s, "XFORWARD", arguments, s->may_xforward))
         return;
-    }
-    if (arguments.len == 0) {
-        smtpd_reply(s, "501 5.5.4 Syntax: XFORWARD attribute=value...");
-        return;
-    }
-    if (!s->may_xforward) {
-        smtpd_reply(s, "550 5.7.0 Error: insufficient authorization");
-        return;
-    }
     while (str_token(&rest, " \t", &word))
         if (!take_word(s, &forward, word))
             return;

@@ -220,6 +220,44 @@ def test_silent_clients_go_when_all_places_are_taken(instance):
         talk.close()
 
 
+def private_kib(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+            total += sum(int(line.split()[1]) for line in rollup if line.startswith(("Private_Clean", "Private_Dirty")))
+    return total
+
+
+def greeting_ms(system):
+    start = time.perf_counter()
+    with system.dialogue() as talk:
+        assert talk.greeting[0] == 220
+    return (time.perf_counter() - start) * 1000
+
+
+@pytest.mark.dromos
+def test_idle_and_slow_clients_are_cheap(instance, is_full):
+    """With --full, 10,000 of them: within 64 KiB each, and a normal client is greeted in under 50 ms."""
+    count = 10000 if is_full else 500
+    system = instance(start=False, main={"smtpd_client_connection_count_limit": "0"})
+    system.inet_row = f"127.0.0.1:{system.port} inet n - n - {count + 100} smtpd"
+    system.write()
+    system.start()
+    greeting_ms(system)
+    before = private_kib(system.pids("smtpd"))
+    clients = [system.dialogue(ehlo="client.example") for _ in range(count)]
+    assert (private_kib(system.pids("smtpd")) - before) / count < 64
+    greetings = [greeting_ms(system) for _ in range(20)]
+    for number, client in enumerate(clients):
+        client.send(b"N")  # slowly
+        if number % (count // 10) == 0:
+            greetings.append(greeting_ms(system))
+    greetings.sort()
+    assert greetings[len(greetings) // 2] < 50, greetings
+    for client in clients:
+        client.close()
+
+
 def test_soft_errors_slow_the_client_down(instance):
     system = instance(main={"smtpd_soft_error_limit": "2", "smtpd_hard_error_limit": "5", "smtpd_error_sleep_time": "1s"})
     with system.dialogue(ehlo="client.example") as talk:
