@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness import postfix_flavour, smtp_send
+from harness.certificates import Authority
 from harness.debian import debian_commands
 from harness.sasl import AuthSink, CyrusFiles, Dovecot
 
@@ -198,10 +199,16 @@ def test_bearer_tokens(system, peer, mechanism):
 
 
 @pytest.mark.dromos
-def test_a_renewed_token_is_seen_without_reload(system, peer):
+@pytest.mark.parametrize("chroot", ["n", pytest.param("y", marks=pytest.mark.root)])
+def test_a_renewed_token_is_seen_without_reload(instance, system, peer, chroot):
     """The table is the token file: whoever renews the token writes it, and nothing else."""
     server = peer(mechanisms="XOAUTH2", users={"fred@test.example": "token-2"})
     one = system(server, f"[127.0.0.1]:{server.port} fred@test.example:token-1\n")
+    if chroot == "y":
+        one.stop()
+        one.standard_rows = one.standard_rows.replace("smtp       unix  - - n", "smtp       unix  - - y")
+        one.write()
+        one.start()
     got = send(one, recipient="a@far.example")
     assert got[2] == "deferred" and "535 5.7.8" in got[3]
     assert server.logins[1][0] == "dismissed"
@@ -216,6 +223,40 @@ def test_a_renewed_token_is_seen_without_reload(system, peer):
         time.sleep(0.5)
     assert server.messages and server.messages[0][0] == "fred@test.example"
     assert "token-" not in one.log.text()
+
+
+# ---- Over TLS
+
+@pytest.mark.dromos
+@pytest.mark.skipif(not shutil.which("saslpasswd2"), reason="sasl2-bin is not installed")
+@pytest.mark.parametrize("level, plain, tls, verified, status", [
+    ("none", "noplaintext", "noanonymous", "noanonymous", "deferred"),
+    ("encrypt", "noplaintext", "noanonymous", "noplaintext", "sent"),
+    ("encrypt", "noanonymous", "noplaintext", "noanonymous", "deferred"),
+    ("verify", "noplaintext", "noplaintext", "noanonymous", "sent"),
+])
+def test_options_by_protection(instance, level, plain, tls, verified, status):
+    """A provider that takes PLAIN: shown to nobody, to any server over TLS, or to the right one only."""
+    there = instance(start=False, name="there", main={"mynetworks": "192.0.2.0/24", "defer_transports": "smtp", "smtpd_tls_security_level": "may",
+                                                      "smtpd_relay_restrictions": "permit_sasl_authenticated, reject_unauth_destination"})
+    authority = Authority(there.directory / "ca")
+    leaf = authority.issue("127.0.0.1")
+    there.main.update({"smtpd_tls_cert_file": leaf.cert, "smtpd_tls_key_file": leaf.key,
+                       **CyrusFiles(there.directory / "sasl", users=(("fred", SECRET),), mech_list="PLAIN").main})
+    there.write()
+    there.start()
+    one = instance(start=False, name="here", main={
+        "relayhost": f"[127.0.0.1]:{there.port}", "smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": plain,
+        "smtp_sasl_tls_security_options": tls, "smtp_sasl_tls_verified_security_options": verified, "smtp_tls_security_level": level,
+        "smtp_tls_CAfile": authority.cert, "smtp_tls_verify_cert_match": "127.0.0.1",
+        "smtp_sasl_password_maps": f"inline:{{ {{[127.0.0.1]:{there.port}=fred:{SECRET}}} }}"})
+    one.start()
+    got = send(one)
+    assert got[2] == status, got[0]
+    if status == "sent":
+        there.log.wait_for(r"sasl_method=PLAIN, sasl_username=fred@test.example")
+    else:
+        assert got[3] == "SASL authentication failed; cannot authenticate to server 127.0.0.1[127.0.0.1]: no mechanism available"
 
 
 # ---- LMTP, and real servers

@@ -517,6 +517,18 @@ def test_dovecot_requests(instance, made):
 
 
 @pytest.mark.dromos
+def test_dovecot_hears_of_what_is_given_up(instance, made):
+    one = with_dovecot(instance, start=False)
+    server = fake(one, made, answer=lambda f: f"CONT\t{f[1]}\tVXNlcm5hbWU6")
+    with one.dialogue(ehlo="x") as talk:
+        talk.expect("AUTH LOGIN", 334)
+        talk.expect("*", 501)
+        talk.expect("AUTH LOGIN", 334)
+    opened = [fields[1] for fields in server.requests if fields[0] == "AUTH"]
+    wait_until(lambda: [f[1] for f in server.requests if f[0] == "CANCEL"] == opened, 5, lambda: server.requests)
+
+
+@pytest.mark.dromos
 def test_dovecot_keeps_one_connection(instance, made):
     one = with_dovecot(instance, start=False, smtpd_sasl_answer_timeout="3s")
     server = fake(one, made, answer=lambda f: None if f[-1] == "resp=" + plain("slow", "x") else f"OK\t{f[1]}\tuser=fred")

@@ -44,7 +44,7 @@ void ipc_conn_free(struct ipc_conn *c)
         close(c->fds[i]);
     co_fd_free(c->cfd);
     close(c->fd);
-    buf_release(&c->in);
+    buf_wipe(&c->in); // it may have held a password
     mem_free(c);
 }
 

@@ -300,6 +300,12 @@ static void dovecot_end(struct sasl_exchange *x)
     if (a == NULL)
         return;
     list_remove(&a->link_item);
+    if (a->is_open && !a->link->has_ended) { // the server need not keep it; whether it hears of that matters little
+        struct buf line = BUF_INIT;
+        buf_addf(&line, "CANCEL\t%u\n", a->id);
+        (void)!send(stream_fd(a->link->stream), line.ptr, line.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        buf_release(&line);
+    }
     drop_link(a->link);
     mem_free(a);
 }
