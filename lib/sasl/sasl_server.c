@@ -99,7 +99,7 @@ void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct s
 
     sasl_answer_clear(answer_r);
     if (!is_mechanism(mechanism) || (filter != NULL && match_list_has(filter, mechanism, &err) == 0))
-        sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED, STR("Invalid authentication mechanism"));
+        sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED, str_from(x->server->ops->unknown_mechanism));
     else
         x->server->ops->step(x, mechanism, response, answer_r);
 }

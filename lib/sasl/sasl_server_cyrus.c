@@ -170,4 +170,4 @@ static void helper_end(struct sasl_exchange *x)
     ipc_conn_free(x->data);
 }
 
-const struct sasl_server_ops sasl_server_cyrus = {helper_open, helper_close, helper_mechanisms, helper_step, helper_end};
+const struct sasl_server_ops sasl_server_cyrus = {"no mechanism available", helper_open, helper_close, helper_mechanisms, helper_step, helper_end};

@@ -266,7 +266,7 @@ static void start(struct sasl_exchange *x, struct str mechanism, struct str resp
         d->next_id = 1;
     a->id = d->next_id;
     if (!dovecot_greeting_has(&link->greeting, security, mechanism)) {
-        sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED, STR("Invalid authentication mechanism"));
+        sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED, str_from(x->server->ops->unknown_mechanism));
         return;
     }
     const struct dovecot_request r = {a->id, mechanism, x->server->settings->smtpd_sasl_service, response, x->peer};
@@ -371,4 +371,4 @@ static void dovecot_close(void *data)
     mem_free(d);
 }
 
-const struct sasl_server_ops sasl_server_dovecot = {dovecot_open, dovecot_close, dovecot_mechanisms, dovecot_step, dovecot_end};
+const struct sasl_server_ops sasl_server_dovecot = {"Invalid authentication mechanism", dovecot_open, dovecot_close, dovecot_mechanisms, dovecot_step, dovecot_end};

@@ -7,6 +7,7 @@
 #include "lib/table/table.h"
 
 struct sasl_server_ops {
+    const char *unknown_mechanism; // the reason for one that is not offered
     void *(*open)(struct sasl_server *server, struct service_context *ctx, struct err *err); // NULL with err
     void (*close)(void *data);
     // All mechanisms that the security options allow.

@@ -30,5 +30,5 @@ void sasl_config_path(const struct settings *set, struct buf *path_r)
     if (set->cyrus_sasl_config_path.len > 0)
         buf_add_str(path_r, set->cyrus_sasl_config_path);
     else
-        buf_addf(path_r, STR_FMT "/sasl:" DROMOS_SYSCONFDIR "/postfix/sasl:/usr/lib/sasl2:/etc/sasl2", STR_ARG(set->config_directory));
+        buf_addf(path_r, STR_FMT "/sasl:/usr/lib/sasl2:/usr/lib/sasl:/etc/sasl2", STR_ARG(set->config_directory));
 }
