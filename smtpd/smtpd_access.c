@@ -34,7 +34,7 @@ static void collect_facts(struct smtpd_session *s, struct str recipient, struct 
         .reverse_status = s->reverse_status, .client_address = s->client_address, .client_port = s->client_port,
         .server_address = address_text(a, &s->local), .server_port = arena_strf(a, "%u", net_addr_port(&s->local)),
         .client_addr = &s->peer, .is_mynetworks = s->is_mynetworks, .has_pipelined = s->has_pipelined, .helo = s->helo,
-        .recipient = recipient, .recipient_count = (unsigned)t->recipient_count, .queue_id = STR(""), .etrn_domain = s->etrn_domain, .instance = instance_of(s),
+        .recipient = recipient, .recipient_count = (unsigned)t->recipient_count, .queue_id = STR(""), .etrn_domain = s->etrn_domain, .instance = instance_of(s), .settings = s->settings,
         .size = t->content_bytes > 0 ? t->content_bytes : t->declared_size, .tls = s->tls, .sasl = s->sasl};
     if (t->has_sender)
         f->sender = t->sender.ptr != NULL ? t->sender : STR("");

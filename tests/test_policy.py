@@ -43,6 +43,12 @@ def asking(instance):
     return make
 
 
+def restart(mx, **main):
+    """Runs on with other parameters. A reload would leave a moment in which an old process answers."""
+    mx.set(reload=False, **main)
+    mx.restart()
+
+
 def rcpt(mx, recipient="user@test.example"):
     with mx.dialogue(ehlo="client.example") as client:
         client.expect("MAIL FROM:<sender@client.example>", 250)
@@ -149,7 +155,7 @@ def test_tries_delays_and_the_default_action(asking, policy):
     mx = asking("{ %s, try_limit=3, retry_delay=1s, { default_action = 450 4.7.1 ask later } }" % server.endpoint)
     start = time.monotonic()
     assert rcpt(mx) == (450, "4.7.1 <user@test.example>: Recipient address rejected: ask later")
-    assert 1.9 < time.monotonic() - start < 6 and len(server.requests) == 3
+    assert 1.9 < time.monotonic() - start < 20 and len(server.requests) == 3
     assert mx.log.count("problem talking to server") == 3
 
 
@@ -166,7 +172,7 @@ def test_a_slow_server_is_given_up_in_time(asking, policy):
     mx = asking("{ %s, timeout=1s, try_limit=1 }" % server.endpoint)
     start = time.monotonic()
     assert rcpt(mx) == DEFAULT
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.dromos
@@ -182,7 +188,7 @@ def test_unusable_settings_are_a_configuration_error(asking):
 @pytest.mark.dromos
 @pytest.mark.root
 def test_connections_are_kept_and_shared(asking, policy):
-    mx = asking("unix:private/policy", smtpd_sessions_per_process="1000")
+    mx = asking("unix:private/policy", smtpd_sessions_per_process="1000", smtpd_policy_service_retry_delay="10s")
     server = policy("DUNNO", path=mx.queue_directory / "private/policy")
     for _ in range(5):
         assert rcpt(mx)[0] == 250
@@ -191,7 +197,7 @@ def test_connections_are_kept_and_shared(asking, policy):
     server.hang_up()  # as a server that restarts
     start = time.monotonic()
     assert rcpt(mx)[0] == 250
-    assert time.monotonic() - start < 0.9 and server.connections == before + 1  # no try was lost
+    assert time.monotonic() - start < 9 and server.connections == before + 1  # no try was lost
     assert mx.log.count("problem talking to server") == 0
 
 
@@ -204,7 +210,7 @@ def test_connections_have_limits(asking, policy):
         for _ in range(6):
             client.expect("RCPT TO:<user@test.example>", 250)
     assert len(server.requests) == 6 and server.connections == 3
-    mx.set(smtpd_recipient_restrictions="check_policy_service { %s, max_idle=1s }, permit" % server.endpoint)
+    restart(mx, smtpd_recipient_restrictions="check_policy_service { %s, max_idle=1s }, permit" % server.endpoint)
     assert rcpt(mx)[0] == 250
     wait_until(lambda: not server.open, 10, lambda: "the idle connection to be closed")
 
@@ -243,7 +249,7 @@ def test_a_thousand_waiting_sessions_slow_nobody(asking, policy, is_full):
     assert all([reply[0] for reply in client.replies(2)] == [250, 250] for client in waiting)
     for client in waiting:
         client.close()
-    assert elapsed < 0.5, elapsed
+    assert elapsed < delay / 2, elapsed
 
 
 # Servers of the distribution

@@ -38,6 +38,12 @@ def verifying(instance, hop):
     return make
 
 
+def restart(mx, **main):
+    """Runs on with other parameters. A reload would leave a moment in which an old process answers."""
+    mx.set(reload=False, **main)
+    mx.restart()
+
+
 def ask(mx, recipient, sender="sender@client.example"):
     """The reply to RCPT."""
     with mx.dialogue(ehlo="client.example") as client:
@@ -117,14 +123,15 @@ def test_a_killed_service_has_lost_nothing(verifying, hop):
 
 @pytest.mark.dromos
 def test_entries_expire_and_are_refreshed(verifying, hop):
-    mx = verifying(address_verify_positive_expire_time="4s", address_verify_positive_refresh_time="1s",
-                   address_verify_negative_expire_time="3s")
+    mx = verifying(address_verify_positive_expire_time="8s", address_verify_positive_refresh_time="1s",
+                   address_verify_negative_expire_time="5s")
     assert ask(mx, "good@far.example")[0] == 250 and ask(mx, "bad@far.example")[0] == 550
+    known = time.monotonic()
     hop.answers = {"good": "550 5.1.1 gone"}
     time.sleep(2.1)
     assert ask(mx, "good@far.example")[0] == 250  # still known; refreshed behind the client's back
     wait_until(lambda: any("good" in probe for probe in probes(hop)[2:]), 10, lambda: "a refreshing probe")
-    time.sleep(2.5)
+    time.sleep(max(0.0, known + 9.1 - time.monotonic()))
     assert ask(mx, "good@far.example") == (550, "5.1.1 <good@far.example>: Recipient address rejected: undeliverable address: host "
                                                 "127.0.0.1[127.0.0.1] said: 550 5.1.1 gone (in reply to RCPT TO command)")
     assert ask(mx, "bad@far.example")[0] == 250
@@ -155,7 +162,7 @@ def test_a_slow_next_hop_is_waited_for_no_longer_than_configured(verifying, hop)
     start = time.monotonic()
     code, text = ask(mx, "slow@far.example")
     assert code == 450 and text.endswith(f"unverified address: {PENDING}")
-    assert 0.9 < time.monotonic() - start < 5
+    assert 0.9 < time.monotonic() - start < 15
     assert ask(mx, "slow@far.example")[0] == 450
     assert mx.log.count(r"qmgr\[\d+\]: \w+: from=<double-bounce@") == 1  # one probe at a time
 
@@ -172,7 +179,7 @@ def test_codes_reasons_and_the_action_for_doubt(verifying):
     code, text = ask(mx, "good@far.example", sender="bad2@far.example")
     assert code == 450 and text.startswith("4.1.7 <bad2@far.example>: Sender address rejected: unverified address: host")
     assert ask(mx, "good@far.example", sender="")[0] == 250
-    mx.set(unverified_recipient_reject_code="250", smtpd_sender_restrictions="")
+    restart(mx, unverified_recipient_reject_code="250", smtpd_sender_restrictions="")
     assert ask(mx, "bad@far.example")[0] == 250
 
 
@@ -180,7 +187,7 @@ def test_codes_reasons_and_the_action_for_doubt(verifying):
 def test_doubt_gives_way_to_a_later_refusal(verifying):
     mx = verifying(smtpd_recipient_restrictions="reject_unverified_recipient, check_recipient_access static:REJECT")
     assert ask(mx, "tmp@far.example") == (554, "5.7.1 <tmp@far.example>: Recipient address rejected: Access denied")
-    mx.set(unverified_recipient_tempfail_action="defer")
+    restart(mx, unverified_recipient_tempfail_action="defer")
     assert ask(mx, "tmp@far.example")[0] == 450
 
 
@@ -224,11 +231,12 @@ def test_probes_have_routes_and_a_sender_of_their_own(verifying, hop, sink):
     sender = next(command for command in other.commands if command.startswith("MAIL")).split("<")[1].split(">")[0]
     assert sender.startswith("double-bounce") and len(sender.split("@")[0]) > len("double-bounce")
     assert not probes(hop)
-    mx.set(smtpd_recipient_restrictions="permit", smtpd_reject_unlisted_recipient="yes", local_recipient_maps="inline:{x=x}",
-           mydestination="$myhostname, $mydomain, test.example")
+    restart(mx, smtpd_recipient_restrictions="permit", smtpd_reject_unlisted_recipient="yes", local_recipient_maps="inline:{x=x}",
+            mydestination="$myhostname, $mydomain, test.example")
     assert ask(mx, sender, sender="")[0] == 250  # servers that call back find that the sender exists
     assert ask(mx, "double-bounceXYZ@test.example", sender="")[0] == 550
-    mx.set(address_verify_sender="<>", address_verify_sender_ttl="0s", smtpd_recipient_restrictions="reject_unverified_recipient, permit")
+    restart(mx, address_verify_sender="<>", address_verify_sender_ttl="0s",
+            smtpd_recipient_restrictions="reject_unverified_recipient, permit")
     assert ask(mx, "another@far.example")[0] == 250
     assert any(command.startswith("MAIL FROM:<>") for command in other.commands)
 
@@ -239,7 +247,7 @@ def test_the_cache_may_be_in_memory_or_shared(verifying, hop):
     assert ask(mx, "bad@far.example")[0] == 550
     count = len(probes(hop))
     assert ask(mx, "bad@far.example")[0] == 550 and len(probes(hop)) == count
-    mx.set(address_verify_map="proxy:lmdb:$data_directory/shared_cache")
+    restart(mx, address_verify_map="proxy:lmdb:$data_directory/shared_cache")
     assert ask(mx, "bad@far.example")[0] == 550
     assert (mx.data_directory / "shared_cache.lmdb").exists()
 

@@ -52,6 +52,7 @@ struct access_facts {
     unsigned recipient_count; // accepted so far
     int64_t size;             // of the message, or what MAIL announced
     struct str queue_id, instance, etrn_domain;
+    const struct settings *settings; // of a time of stress; NULL: those of access_open
     struct access_tls tls;
     struct access_sasl sasl;
 };

@@ -137,6 +137,11 @@ struct access_walk {
     struct access_deferred if_permit, if_reject;
 };
 
+static inline const struct settings *access_settings_now(const struct access_walk *w)
+{
+    return w->facts->settings != NULL ? w->facts->settings : w->access->settings;
+}
+
 // Refusals. `code` comes from parameters and tables; the status takes its first digit. Each returns what the walk does next.
 struct access_reply {
     int64_t code;

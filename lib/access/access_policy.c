@@ -69,7 +69,7 @@ static void tell_all(struct telling *t, const struct access_facts *f)
     tell(t, "instance", t->walk->stage >= ACCESS_RCPT && f->sender.ptr != NULL ? f->instance : STR(""));
     tell_number(t, "size", f->size);
     tell(t, "etrn_domain", f->etrn_domain);
-    tell(t, "stress", t->walk->access->settings->stress);
+    tell(t, "stress", access_settings_now(t->walk)->stress);
     tell(t, "sasl_method", f->sasl.method);
     tell(t, "sasl_username", f->sasl.username);
     tell(t, "sasl_sender", f->sasl.sender);

@@ -41,7 +41,7 @@ enum access_word judge_unverified(struct access_walk *w, const struct access_rul
 {
     bool is_sender = r->keyword->detail == UNVERIFIED_SENDER;
     struct str address = is_sender ? w->facts->sender : w->facts->recipient;
-    struct verify_rules rules = rules_for(w->access->settings, is_sender);
+    struct verify_rules rules = rules_for(access_settings_now(w), is_sender);
     struct verify_answer answer;
     struct err err = ERR_INIT;
 
@@ -51,7 +51,7 @@ enum access_word judge_unverified(struct access_walk *w, const struct access_rul
     if (w->is_skipped)
         return ACCESS_NEXT;
     struct access_subject subject = is_sender ? access_subject_sender(w) : access_subject_recipient(w);
-    if (verify_client_ask(w->access->settings, address, w->arena, &answer, &err) < 0)
+    if (verify_client_ask(access_settings_now(w), address, w->arena, &answer, &err) < 0)
         return access_refuse_uncertain(w, rules.tempfail_action, &subject, REPLY(450, rules.status), STR("address verification problem"));
     return judge_answer(w, &subject, &rules, &answer);
 }
