@@ -274,7 +274,9 @@ static struct smtp_failure *apply_rule(struct smtp_delivery *sd, const struct sm
     const struct smtp_tls_rule *rule = need->rule;
     struct smtp_failure *f = NULL;
 
-    if (!table_list_is_empty(sd->client->tls.per_site) && !rule->has_entry && !rule->is_waived) {
+    bool has_sites = table_list_is_empty(sd->client->tls.policy_maps) && !table_list_is_empty(sd->client->tls.per_site);
+
+    if (has_sites && !rule->is_waived) {
         enum tls_site site;
         if (find_site(sd, need->host, &site) < 0)
             return smtp_failure_new(sd, false, "4.7.5", "client TLS configuration problem");

@@ -10,7 +10,7 @@ const char *mta_sts_mode_name(enum mta_sts_mode mode)
     return mode == MTA_STS_ENFORCE ? "enforce" : mode == MTA_STS_TESTING ? "testing" : "none";
 }
 
-static bool id_is_valid(struct str id)
+bool mta_sts_id_is_valid(struct str id)
 {
     if (id.len == 0 || id.len > MTA_STS_ID_MAX)
         return false;
@@ -37,7 +37,7 @@ int mta_sts_record_parse(struct str text, struct str *id_r)
         is_first = false;
         if (!has_value || !str_is(name, STR("id")))
             continue;
-        if (has_id || !id_is_valid(str_trim(value)))
+        if (has_id || !mta_sts_id_is_valid(str_trim(value)))
             return -1;
         has_id = true;
         *id_r = str_trim(value);

@@ -25,6 +25,7 @@ struct mta_sts {
 const char *mta_sts_mode_name(enum mta_sts_mode mode);
 // A TXT record of _mta-sts.DOMAIN: 1 it is one, *id_r borrows from text; 0 another record; -1 malformed.
 int mta_sts_record_parse(struct str text, struct str *id_r);
+bool mta_sts_id_is_valid(struct str id); // letters and digits, 1 to MTA_STS_ID_MAX
 // A policy file. Unknown fields are passed over. 0, or -1 with err.
 int mta_sts_policy_parse(struct str text, struct arena *arena, struct mta_sts *policy_r, struct err *err);
 

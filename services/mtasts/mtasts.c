@@ -92,8 +92,12 @@ static void renew(struct mtasts *m, struct str domain) CO
     struct mtasts_entry *e = mtasts_cache_get(m, domain);
     int64_t now = clock_wall();
 
-    if (!e->is_busy && mtasts_entry_is_valid(e, now) && now - e->fetched > (e->expires - e->fetched) / 2)
+    if (e->is_busy)
+        return;
+    if (mtasts_entry_is_valid(e, now) && now - e->fetched > (e->expires - e->fetched) / 2)
         mtasts_policy_refresh(m, e, true);
+    else if (!mtasts_entry_is_valid(e, now))
+        mtasts_cache_remove(m, e); // nobody has renewed it
 }
 
 static void mtasts_start(struct service_context *ctx)

@@ -28,6 +28,7 @@ struct mtasts {
 // mtasts_cache.c: entries in memory, and on disk those with a policy.
 struct mtasts_entry *mtasts_cache_get(struct mtasts *m, struct str domain) CO; // never NULL; not busy ones may go at the next call
 void mtasts_cache_store(struct mtasts *m, struct mtasts_entry *e) CO;
+void mtasts_cache_remove(struct mtasts *m, struct mtasts_entry *e) CO; // from the disk
 // The first domain behind `after` that has a policy on disk: 1, 0.
 int mtasts_cache_next(struct mtasts *m, struct str after, struct buf *domain_r) CO;
 void mtasts_cache_free(struct mtasts *m);

@@ -29,7 +29,7 @@ int mtasts_entry_decode(struct mtasts_entry *e, struct str value)
     struct mta_sts policy;
     struct err err = ERR_INIT;
 
-    bool is_good = str_cut(&rest, '\n', &head) && str_token(&head, " ", &id) && id.len <= MTA_STS_ID_MAX &&
+    bool is_good = str_cut(&rest, '\n', &head) && str_token(&head, " ", &id) && mta_sts_id_is_valid(id) &&
                    str_token(&head, " ", &expires) && str_to_i64(expires, &e->expires) == 0 &&
                    str_token(&head, " ", &fetched) && str_to_i64(fetched, &e->fetched) == 0 &&
                    mta_sts_policy_parse(rest, &arena, &policy, &err) == 0;
@@ -52,7 +52,7 @@ static void make_room(struct mtasts *m)
         struct mtasts_entry *e = item->value;
         if (e->is_busy)
             continue;
-        map_remove(&m->entries, item->key);
+        map_remove(&m->entries, str_from(e->domain));
         entry_free(e);
     }
 }
@@ -101,6 +101,17 @@ void mtasts_cache_store(struct mtasts *m, struct mtasts_entry *e)
     if (table_update(m->table, str_from(e->domain), buf_str(&value), &err) < 0)
         log_warn("cache of policies: %s", err.text);
     buf_release(&value);
+}
+
+void mtasts_cache_remove(struct mtasts *m, struct mtasts_entry *e)
+{
+    struct err err = ERR_INIT;
+
+    e->is_busy = true;
+    if (m->table != NULL && table_delete(m->table, str_from(e->domain), &err) < 0)
+        log_warn("cache of policies: %s", err.text);
+    e->is_busy = false;
+    co_event_broadcast(&e->done);
 }
 
 int mtasts_cache_next(struct mtasts *m, struct str after, struct buf *domain_r)
