@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Authority, Close, DnsServer, Hang, postfix_flavour, smtp_send
+from harness import Authority, Close, DnsServer, Hang, postfix_flavour, smtp_send, wait_until
 
 HOST = "mx.far.example"
 TOP = Path(__file__).resolve().parents[1]
@@ -412,3 +412,39 @@ def test_debians_postfix_receives_at_each_level(instance, authority, good):
     established = sum(is_tls for _, is_tls, _ in RECEIVERS)
     assert system.log.count("TLS connection established to") == established
     receivers.log.wait_for(r"(?s)(TLS connection established from.*){%d}" % established)
+
+
+@pytest.mark.parametrize("pattern, enforces, is_sent", [("*.far.example", "yes", True), ("mx.elsewhere.example", "yes", False),
+                                                        ("mx.elsewhere.example", "no", True)])
+def test_policies_with_mx_patterns(client, sink, good, pattern, enforces, is_sent):
+    """As programs that know MTA-STS policies write them into a table."""
+    server = sink(tls=good.server_context())
+    system = client({"x": (server, f"secure match=mx.far.example servername=hostname policy_type=sts policy_domain=far.example "
+                                   f"{{ policy_string = mode: enforce }} mx_host_pattern={pattern}")},
+                    smtp_tls_enforce_sts_mx_patterns=enforces)
+    line = deliver(system, ["x"])["x"]
+    assert ("tls=secure, dsn=2.0.0, status=sent" in line) == is_sent, line
+    if not is_sent:
+        assert "dsn=4.7.5, status=deferred (MX host mx.far.example matches no name of the MTA-STS policy of mx.far.example)" in line
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("redacts", ["yes", "no"])
+def test_notices_of_requiretls_mail_hold_no_content(client, sink, redacts):
+    system = client({"plain": (sink(), "may")}, requiretls_redact_dsn=redacts)
+    system.run("sendmail", "-O", "REQUIRETLS=yes", "-f", f"{system.person}@test.example", "u@plain.test",
+               input="Subject: kept\n\nconfidential words\n")
+    box = system.mail_directory / system.person
+    wait_until(lambda: box.exists() and "5.7.10" in box.read_text(), 30, lambda: f"the notice; {system.log.text()[-3000:]}")
+    text = box.read_text()
+    assert "Subject: kept" in text and ("confidential words" in text) == (redacts == "no")
+
+
+def test_log_level_by_destination(client, sink, good):
+    system = client({"loud": (sink(tls=good.server_context()), "encrypt"), "quiet": (sink(tls=good.server_context()), "encrypt")},
+                    smtp_tls_loglevel="0", smtp_tls_loglevel_maps="inline:{{%s=0}}" % HOST)
+    deliver(system, ["loud", "quiet"])
+    assert not system.log.find("TLS connection established")
+    system.set(smtp_tls_loglevel_maps="inline:{{%s=1}}" % HOST)
+    deliver(system, ["loud"])
+    system.log.wait_for("TLS connection established")
