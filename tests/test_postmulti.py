@@ -7,18 +7,20 @@ import subprocess
 
 import pytest
 
-from harness import is_listening, wait_until
+from harness import dromos_flavour, is_listening, wait_until
 from harness.queue_file import put_queue_file, queue_file_bytes
 
 pytestmark = [pytest.mark.dromos, pytest.mark.root]
 
 
 @pytest.fixture
-def family(instance, workdir):
-    """A primary instance and two more: one enabled in group mta, one not in group msa. Returns {name: instance}."""
-    made = {"-": instance(start=False, name="primary")}
+def family(instance, flavour, workdir):
+    """A primary instance and two more: one enabled in group mta, one not in group msa. Returns {name: instance}. They have a copy
+    of the programs: creating an instance makes some set-gid, and the build's own would refuse other tests' configurations."""
+    programs = dromos_flavour(shutil.copytree(flavour.command_directory, workdir / "bin", symlinks=True))
+    made = {"-": instance(start=False, name="primary", flavour=programs)}
     for name, group, enabled in (("postfix-one", "mta", "yes"), ("postfix-two", "msa", "no")):
-        made[name] = instance(start=False, name=name, main={"multi_instance_name": name, "multi_instance_group": group,
+        made[name] = instance(start=False, name=name, flavour=programs, main={"multi_instance_name": name, "multi_instance_group": group,
                                                             "multi_instance_enable": enabled})
     made["-"].main.update(multi_instance_directories=f"{made['postfix-one'].config_directory}, {made['postfix-two'].config_directory}",
                           multi_instance_wrapper="${command_directory}/postmulti -p --", multi_instance_enable="yes")
