@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 """compare_access.py: has the same dialogues with Debian's SMTP server and with ours, and prints where they differ.
 
-usage: compare_access.py BIN ROOT [-v] [CASE...]   BIN: the folder of our programs; ROOT: unpacked Debian packages
+usage: compare_access.py BIN ROOT [-v] [/N] [CASE...]   BIN: the folder of our programs; ROOT: unpacked Debian packages;
+/N: every Nth case; CASE: regular expressions of names
 
 Both servers run with the same main.cf, tables and name server in a network of their own (unshare), where client addresses and
 the name server's port can be chosen freely. Compared are all replies and the lines in the log about decisions. The cases are in
@@ -160,8 +161,9 @@ def main():
     if len(arguments) < 2:
         sys.exit(__doc__)
     enter_network()
-    wanted = arguments[2:]
-    cases = [case for case in access_cases.CASES if not wanted or any(re.search(word, case.name) for word in wanted)]
+    step = [int(word[1:]) for word in arguments[2:] if re.fullmatch(r"/\d+", word)] or [1]
+    wanted = [word for word in arguments[2:] if not word.startswith("/")]
+    cases = [case for case in access_cases.CASES if not wanted or any(re.search(word, case.name) for word in wanted)][::step[0]]
     with tempfile.TemporaryDirectory(prefix="access-") as name:
         folder = Path(name)
         os.chmod(folder, 0o755)
