@@ -2,6 +2,8 @@
 // lint_report.c: reads the configuration, has it checked, and prints what was found.
 #include "commands/lint_report.h"
 
+#include "commands/lint_relay.h"
+
 #include <stdio.h>
 
 #include "lib/base/log.h"
@@ -77,6 +79,7 @@ int lint_report(const char *dir, const char *const *overrides, enum lint_report_
     } else {
         l.rows = rows;
         lint_run(&l);
+        lint_relay_ask(&l, dir, overrides);
     }
     for (size_t i = 0; i < l.count; i++) {
         print_finding(&l.findings[i], form);

@@ -238,6 +238,7 @@ int main(int argc, char **argv)
     s.conf = conf;
     s.result->trace.asks_policy = p->asks_policy;
     table_use_backends();
+    table_never_rebuild();
     co_loop_init();
     open_engine(&s);
     co_spawn("postsim", simulate, &s);

@@ -83,14 +83,64 @@ def test_drop_ins_and_origin(postconf, tmp_path):
 @pytest.mark.dromos
 def test_lint(postconf, tmp_path):
     folder = make_configuration(tmp_path / "c", "plain")
-    (folder / "main.cf").write_text("myhostname = a.example\nmynetworks = 0.0.0.0/0\nmydestinatoin = a\n")
+    (folder / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = a.example\nmynetworks = 0.0.0.0/0\nmydestinatoin = a\n")
     result = answer(postconf, folder, "--lint", "-j")
     found = {item["code"]: item for item in map(json.loads, result.stdout.splitlines())}
     assert result.returncode == 2
-    assert found["open-relay"]["line"] == 2 and found["open-relay"]["level"] == "error"
-    assert found["unknown-name"]["line"] == 3 and "mydestination?" in found["unknown-name"]["text"]
-    (folder / "main.cf").write_text("myhostname = a.example\nmynetworks = 127.0.0.0/8\n")
+    assert found["open-relay"]["line"] == 3 and found["open-relay"]["level"] == "error"
+    assert found["unknown-name"]["line"] == 4 and "mydestination?" in found["unknown-name"]["text"]
+    (folder / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = a.example\nmynetworks = 127.0.0.0/8\n")
     assert answer(postconf, folder, "--lint").returncode == 0
+
+
+OPEN_RELAYS = [
+    # main.cf, the -o option of an SMTP service, the line of the finding (0: in master.cf), a word of it
+    ("mynetworks = 127.0.0.1 [::]/0", "", 3, "mynetworks"),
+    ("mynetworks = 200.0.0.0/6 203.0.0.0/8", "", 3, "203.0.113.77"),
+    ("mynetworks = static:all", "", 3, "mynetworks"),
+    ("mynetworks = cidr:{{0.0.0.0/0 x}}", "", 3, "mynetworks"),
+    ("relay_domains = static:ok", "", 3, "relay_domains"),
+    ("mydestination = static:ok", "", 3, "mydestination"),
+    ("smtpd_relay_restrictions = check_client_access cidr:{{0.0.0.0/0 OK}}, reject", "", 3, "check_client_access"),
+    ("smtpd_relay_restrictions = check_recipient_access static:OK, reject", "", 3, "check_recipient_access"),
+    ("smtpd_restriction_classes = c\nc = check_recipient_access inline:{invalid=OK}\nsmtpd_relay_restrictions = c, reject", "", 5, "check_recipient_access"),
+    ("x = y", "mynetworks=0.0.0.0/0", 0, "mynetworks"),
+    ("x = y", "smtpd_relay_restrictions=check_client_access,static:permit,reject", 0, "check_client_access"),
+]
+CLOSED = [
+    ("mynetworks = !0.0.0.0/0 10.0.0.0/8", ""),
+    ("smtpd_relay_restrictions = check_sender_access static:OK, reject", ""),
+    ("smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination\nsmtpd_recipient_restrictions = permit", ""),
+    ("smtpd_relay_restrictions = check_helo_access static:OK, permit_sasl_authenticated, reject", "smtpd_relay_restrictions=permit_sasl_authenticated,reject"),
+]
+
+
+def lint_findings(postconf, folder, main, option):
+    make_configuration(folder, "plain")
+    (folder / "main.cf").write_text(f"compatibility_level = 3.6\nmyhostname = a.example\n{main}\n")
+    with open(folder / "master.cf", "a", encoding="ascii") as rows:
+        rows.write(f"2525 inet n - n - - smtpd -o {option}\n" if option else "")
+    return list(map(json.loads, answer(postconf, folder, "--lint", "-j").stdout.splitlines()))
+
+
+@pytest.mark.dromos
+@pytest.mark.parametrize("main, option, line, word", OPEN_RELAYS)
+def test_lint_proves_open_relays(postconf, tmp_path, main, option, line, word):
+    found = [one for one in lint_findings(postconf, tmp_path / "c", main, option) if one["code"] == "open-relay"]
+    assert len(found) == 1 and word in found[0]["text"], found
+    assert found[0]["line"] == line if line else found[0]["file"].endswith("master.cf")
+
+
+@pytest.mark.dromos
+@pytest.mark.parametrize("main, option", CLOSED)
+def test_lint_accuses_nobody_wrongly(postconf, tmp_path, main, option):
+    assert [one for one in lint_findings(postconf, tmp_path / "c", main, option) if one["code"] in ("open-relay", "bad-restriction")] == []
+
+
+@pytest.mark.dromos
+def test_lint_finds_a_server_that_does_not_start(postconf, tmp_path):
+    found = [one["text"] for one in lint_findings(postconf, tmp_path / "c", "smtpd_relay_restrictions = permit_mynetworks", "")]
+    assert any("does not start" in text and "reject_unauth_destination" in text for text in found)
 
 
 @pytest.mark.dromos

@@ -115,7 +115,8 @@ struct access_step {
 struct access_trace {
     struct access_step *steps;
     size_t count, capacity;
-    bool asks_policy; // else policy servers and address probes are skipped
+    bool asks_policy;    // else policy servers and address probes are skipped
+    bool skips_network;  // so are the name server, and tables that others answer
 };
 void access_session_trace(struct access_session *as, struct access_trace *trace); // every decision is written to *trace
 

@@ -58,6 +58,15 @@ static bool has_argument(const struct access_rule *r)
     return r->keyword->argument == ARGUMENT_NONE || r->argument.len > 0;
 }
 
+static bool needs_network(const struct access_rule *r)
+{
+    static const char *const types[] = {"proxy:", "ldap:", "mysql:", "pgsql:", "redis:", "memcache:", "tcp:", "socketmap:"};
+    for (size_t i = 0; r->table != NULL && i < sizeof(types) / sizeof(types[0]); i++)
+        if (str_starts(table_name(r->table), str_from(types[i])))
+            return true;
+    return r->keyword->ahead != NULL;
+}
+
 static enum access_word judge_rule(struct access_walk *w, const struct access_rule *r) CO
 {
     static const char *const wanted[] = {[ARGUMENT_TABLE] = "maptype:mapname", [ARGUMENT_DOMAIN] = "domain name",
@@ -72,6 +81,9 @@ static enum access_word judge_rule(struct access_walk *w, const struct access_ru
     }
     if (r->is_malformed)
         return access_refuse_config(w);
+    w->is_skipped = w->session->trace != NULL && w->session->trace->skips_network && needs_network(r);
+    if (w->is_skipped)
+        return ACCESS_NEXT;
     return r->keyword->judge(w, r);
 }
 

@@ -22,7 +22,7 @@ struct log_state {
     int fd;     // LOG_TO_FD
     int syslog; // socket, or -1
     int facility;
-    bool debug;
+    bool debug, quiet;
     char tag[NAME_MAX_LEN];
     char host[NAME_MAX_LEN];
     char program[NAME_MAX_LEN]; // for standard error; "" = do not print there
@@ -210,8 +210,17 @@ void log_line(enum log_level level, const char *format, ...)
     va_end(ap);
 }
 
+bool log_set_quiet(bool on)
+{
+    bool before = state.quiet;
+    state.quiet = on;
+    return before;
+}
+
 void log_vline(enum log_level level, const char *format, va_list ap)
 {
+    if (state.quiet && level != LOG_LEVEL_FATAL && level != LOG_LEVEL_PANIC)
+        return;
     int saved = errno;
     char room[HEAD_MAX + TEXT_MAX + 2];
     char *text = room + HEAD_MAX;

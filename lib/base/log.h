@@ -24,6 +24,7 @@ void log_open(enum log_target target, int fd, const char *tag, const char *host)
 void log_add_stderr(const char *program); // in addition print "PROGRAM: TEXT" on standard error (commands)
 int log_set_facility(const char *name);   // "mail", "local3", …; -1 if unknown
 void log_set_debug(bool on);
+bool log_set_quiet(bool on); // only what ends the program is logged; returns what was set before
 bool log_is_debug(void);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

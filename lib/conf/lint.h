@@ -30,6 +30,19 @@ void lint_run(struct lint *l);
 // Only the defaults that compatibility_level keeps at what they were (notes); conf is all that it needs.
 void lint_old_defaults(struct lint *l);
 void lint_release(struct lint *l);
+// ---- For those who find more.
+struct lint_place {
+    const char *file;
+    unsigned line;
+};
+struct lint_place lint_place_of(const struct lint *l, const char *parameter); // where main.cf sets it
+struct lint_kind {
+    enum lint_level level;
+    const char *code;
+};
+#define KIND(level, code) ((struct lint_kind){(level), (code)})
+void lint_add(struct lint *l, struct lint_kind kind, struct lint_place place, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 size_t lint_distance(struct str a, struct str b, size_t limit); // edits between the two; limit + 1 when there are more
 
 #endif

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: ISC
-// lint_access.c: restriction lists with parts that cannot be reached, and configurations that relay for strangers.
+// lint_access.c: restriction lists with parts that cannot be reached, and who may say that he is somebody else.
 //
-// The SMTP server has a net under its lists: a client outside mynetworks reaches only domains that this host is responsible
-// for, whatever the lists say. So relaying for strangers is decided by what counts as own network and as own domain; that is
-// asked here for addresses and a domain that are nobody's own.
+// Whether strangers may relay is asked of the SMTP server's own decisions (commands/lint_relay.c).
 #include "lib/conf/lint_private.h"
 #include "lib/net/addr.h"
 
@@ -139,12 +137,7 @@ static void check_domains(struct lint *l, const char *parameter)
 {
     struct str list = lint_value(l, parameter), item;
     while (str_token_braced(&list, LINT_SEPARATORS, &item)) {
-        bool is_any = str_starts(item, STR("static:")) || str_is(item, STR("*")) || str_is(item, STR("."));
-        if (is_any && item.len > 1)
-            lint_add(l, KIND(LINT_ERROR, "open-relay"), lint_place_of(l, parameter),
-                     "%s: \"" STR_FMT "\" makes every domain one of ours: mail for any domain is taken from anybody", parameter,
-                     STR_ARG(item));
-        else if (is_any)
+        if (str_is(item, STR("*")) || str_is(item, STR(".")))
             lint_add(l, KIND(LINT_WARNING, "bad-value"), lint_place_of(l, parameter), "%s: \"" STR_FMT "\" matches no domain: list domains",
                      parameter, STR_ARG(item));
     }
@@ -153,7 +146,6 @@ static void check_domains(struct lint *l, const char *parameter)
 void lint_relay(struct lint *l)
 {
     static const char *const domain_lists[] = {"mydestination", "relay_domains", "virtual_alias_domains", "virtual_mailbox_domains"};
-    check_clients(l, "mynetworks", "they may relay through this host");
     check_clients(l, "smtpd_authorized_xclient_hosts", "they may claim to be a client of mynetworks");
     for (size_t i = 0; i < sizeof(domain_lists) / sizeof(domain_lists[0]); i++)
         check_domains(l, domain_lists[i]);

@@ -7,18 +7,6 @@
 
 #define LINT_SEPARATORS ", \t\r\n"
 
-struct lint_place {
-    const char *file;
-    unsigned line;
-};
-struct lint_place lint_place_of(const struct lint *l, const char *parameter); // where main.cf sets it
-struct lint_kind {
-    enum lint_level level;
-    const char *code;
-};
-#define KIND(level, code) ((struct lint_kind){(level), (code)})
-void lint_add(struct lint *l, struct lint_kind kind, struct lint_place place, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
 // The expanded value, in l->arena; "" when it cannot be expanded (lint_values says so).
 struct str lint_value(struct lint *l, const char *parameter);
 

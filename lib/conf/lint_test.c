@@ -115,12 +115,10 @@ END_TEST
 START_TEST(relay)
 {
     const char *const closed = "";
-    expect("mynetworks = 0.0.0.0/0\n", ROWS, "open-relay 1");
-    expect("mynetworks = 127.0.0.1 [::]/0\n", ROWS, "open-relay 1");
-    expect("mynetworks = 200.0.0.0/6 203.0.0.0/8\n", ROWS, "open-relay 1");
-    expect("mynetworks = static:all\n", ROWS, "open-relay 1");
-    expect("mynetworks = !0.0.0.0/0 10.0.0.0/8\n", ROWS, closed);
-    expect("mynetworks = 10.0.0.0/8\nrelay_domains = static:ok\n", ROWS, "open-relay 2");
+    expect("smtpd_authorized_xclient_hosts = 0.0.0.0/0\n", ROWS, "open-relay 1");
+    expect("smtpd_authorized_xclient_hosts = 127.0.0.1 [::]/0\n", ROWS, "open-relay 1");
+    expect("smtpd_authorized_xclient_hosts = static:all\n", ROWS, "open-relay 1");
+    expect("smtpd_authorized_xclient_hosts = !0.0.0.0/0 10.0.0.0/8\n", ROWS, closed);
     expect("mynetworks = 10.0.0.0/8\ndefault_transport = nowhere\n", ROWS, "unknown-service 2");
 }
 END_TEST

@@ -31,13 +31,20 @@ static struct str without_proxy(struct str type_name)
     return type_name;
 }
 
+static bool never_rebuilds;
+
+void table_never_rebuild(void)
+{
+    never_rebuilds = true;
+}
+
 struct table *table_open(struct str type_name, unsigned flags)
 {
     struct table *t = MEM_NEW(struct table);
     struct str rest, type;
 
     t->name = mem_dup_str(type_name);
-    t->flags = flags;
+    t->flags = flags | (never_rebuilds ? TABLE_NO_REBUILD : 0);
     rest = without_proxy(str_from(t->name));
     if (!str_cut(&rest, ':', &type)) {
         err_set(&t->why, ERR_TEMPORARY, "expecting \"type:name\" form instead of \"%s\"", t->name);

@@ -110,6 +110,8 @@ const char *const *table_types(void); // sorted names, ends with NULL
 
 // ---- The types with large client libraries. Called once at start, before any table is opened.
 void table_use_backends(void);
+// For programs that only look: every table is opened as with TABLE_NO_REBUILD.
+void table_never_rebuild(void);
 bool table_type_is_backend(struct str name);      // built in, and one of those
 // proxymap_service_name and proxywrite_service_name, where they are not "proxymap" and "proxywrite".
 void table_set_proxy_services(struct str reads, struct str writes);
