@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from harness import Dialogue, ensure_accounts, free_port, is_listening, wait_until
+from harness import Dialogue, ensure_accounts, free_port, is_listening, make_message, postfix_flavour, wait_until
 from harness.certificates import Identity
+from harness.debian import debian_commands
 
 HANDSHAKE_ERROR = (ssl.SSLError, ConnectionError)
 
@@ -790,3 +791,38 @@ def test_large_message_over_tls(instance, certificates):
         client.starttls(context=client_context())
         client.sendmail("a@client.example", [f"{one.person}@test.example"], "Subject: large\r\n\r\n" + body * 60000)
     wait_until(lambda: delivered(one).count("x" * 70) == 60000, 30, "the whole message")
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory):
+    found = debian_commands(tmp_path_factory.mktemp("debian"))
+    if found is None:
+        pytest.skip("Debian's postfix package cannot be had")
+    return postfix_flavour(found.commands.parents[1])
+
+
+@pytest.mark.root
+@pytest.mark.dromos
+@pytest.mark.parametrize("level,way", [("encrypt", "Untrusted"), ("fingerprint", "Verified"), ("secure", "Verified"),
+                                       ("encrypt-old", "Untrusted")])
+def test_debians_smtp_client(instance, debian, certificates, level, way):
+    """Debian's Postfix relays to us: with a certificate it trusts, shows one of its own, resumes."""
+    ours = instance(main=tls_parameters(certificates, "encrypt", smtpd_tls_ask_ccert="yes",
+                                        smtpd_tls_CAfile=certificates["authority"].cert))
+    theirs = instance(flavour=debian, name="theirs", main={
+        "relayhost": f"[127.0.0.1]:{ours.port}", "smtp_tls_security_level": level.split("-")[0], "smtp_tls_loglevel": "1",
+        "smtp_tls_CAfile": certificates["rsa"].cert, "smtp_tls_secure_cert_match": "mx.test.example",
+        "smtp_tls_fingerprint_digest": "sha256", "smtp_tls_fingerprint_cert_match": certificates["rsa"].fingerprint(),
+        "smtp_tls_cert_file": certificates["client"].cert, "smtp_tls_key_file": certificates["client"].key,
+        "smtp_tls_session_cache_database": "btree:${data_directory}/smtp_scache", "mydestination": "",
+        **({"smtp_tls_mandatory_protocols": "<=TLSv1.2"} if level.endswith("old") else {})})
+    for number in range(2):
+        with theirs.dialogue(ehlo="client.example") as dialogue:
+            dialogue.envelope("a@client.example", f"{ours.person}@test.example")
+            dialogue.send(make_message(subject=f"number {number}") + b"\r\n.\r\n")
+            assert dialogue.reply()[0] == 250
+        wait_until(lambda: delivered(ours).count("Subject: number") == number + 1, 30, theirs.log.text)
+    theirs.log.wait_for(rf"(Trusted|{way}) TLS connection established to 127.0.0.1\[127.0.0.1\]:{ours.port}: TLSv1")
+    ours.log.wait_for(r"Trusted TLS connection established from unknown\[127.0.0.1\]: TLSv1")
+    ours.log.wait_for(r"Trusted TLS connection reused from unknown\[127.0.0.1\]: TLSv1")
+    assert '(Client CN "client.test.example", Issuer "authority.example" (verified OK))' in delivered(ours)

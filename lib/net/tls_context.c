@@ -238,7 +238,7 @@ static int load_authorities(SSL_CTX *ctx, const struct tls_options *o, bool is_s
 
 void tls_library_init(void)
 {
-    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
 // A server's keys only sign: ciphers in which the client encrypts to the certificate's key are left out. Such a key would have to answer
@@ -261,6 +261,15 @@ static int set_ciphers(SSL_CTX *ctx, struct str ciphers, bool is_server, struct 
     return rc;
 }
 
+static int check_digest(struct str name, struct err *err)
+{
+    struct buf text = BUF_INIT;
+    buf_add_str(&text, name);
+    bool is_known = name.len == 0 || EVP_get_digestbyname(buf_cstr(&text)) != NULL;
+    buf_release(&text);
+    return is_known ? 0 : err_set(err, ERR_PERMANENT, "unknown fingerprint digest \"" STR_FMT "\"", STR_ARG(name));
+}
+
 static int set_up(SSL_CTX *ctx, const struct tls_options *o, bool is_server, SSL_CTX *like, struct err *err)
 {
     int min, max;
@@ -279,7 +288,7 @@ static int set_up(SSL_CTX *ctx, const struct tls_options *o, bool is_server, SSL
     if (o->verify_depth > 0)
         SSL_CTX_set_verify_depth(ctx, o->verify_depth);
     set_groups(ctx, o->groups);
-    if (set_options(ctx, o, err) < 0 || set_ciphers(ctx, o->ciphers, is_server, err) < 0)
+    if (check_digest(o->fingerprint_digest, err) < 0 || set_options(ctx, o, err) < 0 || set_ciphers(ctx, o->ciphers, is_server, err) < 0)
         return -1;
     return like != NULL ? copy_authorities(ctx, like) : load_authorities(ctx, o, is_server, err);
 }

@@ -277,14 +277,25 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
     return 1;
 }
 
+static OSSL_PROVIDER *loaded[2]; // for as long as the process lives
+
+static void unload_providers(void)
+{
+    for (size_t i = 0; i < 2; i++)
+        OSSL_PROVIDER_unload(loaded[i]);
+}
+
 // The default provider is loaded by hand, for naming any provider ends its being loaded at need.
 static int load_provider(struct err *err)
 {
-    if (OSSL_PROVIDER_available(NULL, PROVIDER_NAME))
+    if (loaded[1] != NULL)
         return 0;
-    if (OSSL_PROVIDER_load(NULL, "default") == NULL || !OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) ||
-        OSSL_PROVIDER_load(NULL, PROVIDER_NAME) == NULL)
+    loaded[0] = OSSL_PROVIDER_load(NULL, "default");
+    if (loaded[0] != NULL && OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init))
+        loaded[1] = OSSL_PROVIDER_load(NULL, PROVIDER_NAME);
+    if (loaded[1] == NULL)
         return tls_err(err, "cannot load the provider of remote keys");
+    OPENSSL_atexit(unload_providers);
     return 0;
 }
 

@@ -13,7 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/net/tls_internal.h"
 
-enum { WRITE_PIECE = 64 * 1024, TRACE_MAX = 64 * 1024 };
+enum { WRITE_PIECE = 64 * 1024, OUT_MAX = 1024 * 1024, TRACE_MAX = 64 * 1024 };
 
 // ---- Under the library
 
@@ -46,6 +46,8 @@ static int bio_read(BIO *bio, char *data, int size)
 static int bio_write(BIO *bio, const char *data, int size)
 {
     struct tls *t = BIO_get_data(bio);
+    if (t->out.len > OUT_MAX) // a peer that makes us answer, and does not let us send
+        return -1;
     buf_add(&t->out, data, (size_t)size);
     return size;
 }
@@ -243,7 +245,7 @@ static void trace_bytes(int is_write, int version, int type, const void *data, s
 {
     struct tls *t = arg;
     const unsigned char *bytes = data;
-    if (type == SSL3_RT_HEADER || (t->log_level < 4 && !SSL_in_init(ssl)))
+    if (type == SSL3_RT_HEADER)
         return;
     for (size_t at = 0; at < size && t->trace.len < TRACE_MAX; at += 16) {
         buf_addf(&t->trace, "%s %04zx", is_write ? "write" : "read", at);
@@ -266,9 +268,7 @@ static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_opti
     t->log_level = log_level;
     t->wildcards_span_labels = o->wildcards_span_labels;
     buf_add_str(&digest, o->fingerprint_digest);
-    t->fingerprint_md = EVP_get_digestbyname(digest.len > 0 ? buf_cstr(&digest) : "sha256");
-    if (t->fingerprint_md == NULL)
-        t->fingerprint_md = EVP_sha256();
+    t->fingerprint_md = digest.len > 0 ? EVP_get_digestbyname(buf_cstr(&digest)) : EVP_sha256(); // checked when the context was opened
     buf_release(&digest);
     t->ssl = SSL_new(ctx);
     if (t->ssl == NULL)
@@ -317,6 +317,13 @@ static int run_handshake(struct stream *s, struct tls *t, struct err *err) CO
     }
 }
 
+// The trace is of the handshake: what is said later is nobody's business.
+static void end_trace(struct tls *t)
+{
+    SSL_set_info_callback(t->ssl, NULL);
+    SSL_set_msg_callback(t->ssl, NULL);
+}
+
 static int apply_choices(struct tls *t, struct str ciphers, struct str protocols, struct err *err)
 {
     struct buf list = BUF_INIT;
@@ -338,6 +345,7 @@ int stream_start_tls_server(struct stream *s, struct tls_server_context *c, cons
         t->has_failed = true;
         return -1;
     }
+    end_trace(t);
     tls_info_fill(t);
     return 0;
 }
@@ -358,6 +366,7 @@ int stream_start_tls_client(struct stream *s, struct tls_client_context *c, cons
         t->has_failed = true;
         return -1;
     }
+    end_trace(t);
     tls_info_fill(t);
     tls_client_check_end(t, start);
     return 0;
