@@ -86,6 +86,18 @@ static bool is_type_word(struct str s)
     return s.len > 0;
 }
 
+// Files that a daemon makes when it needs them.
+static bool is_cache(struct str name)
+{
+    return str_ends(name, STR("_session_cache_database"));
+}
+
+// tls_server_sni_maps takes directories, too.
+static bool is_directory_of_names(struct str name, struct str item)
+{
+    return str_is(name, STR("tls_server_sni_maps")) && item.ptr[0] == '/';
+}
+
 static bool is_list_of_tables(struct str name)
 {
     return str_ends(name, STR("_maps")) || str_is(name, STR("alias_database")) ||
@@ -101,6 +113,8 @@ static void check_value(struct lint *l, const char *name, struct str value, stru
         bool has_type = str_cut(&u.path, ':', &u.type);
         if (has_type && str_is(u.type, STR("proxy")))
             (void)str_cut(&u.path, ':', &u.type);
+        if (is_directory_of_names(str_from(name), token))
+            continue;
         if (only_tables && !has_type && token.ptr[0] != '$' && token.ptr[0] != '{')
             lint_add(l, KIND(LINT_ERROR, "bad-table"), place, "%s: \"" STR_FMT "\" is no table: write type:name", name, STR_ARG(token));
         else if (only_tables && has_type && is_type_word(u.type) && !is_known_type(l, u.type))
@@ -117,7 +131,7 @@ void lint_tables(struct lint *l)
     size_t at = 0;
     while (conf_next(l->conf, &at, &e)) {
         const struct param *p = param_find(e.name);
-        if (p != NULL && p->type == PARAM_STRING && !str_is(e.name, STR("proxy_read_maps")) &&
+        if (p != NULL && p->type == PARAM_STRING && !is_cache(e.name) && !str_is(e.name, STR("proxy_read_maps")) &&
             !str_is(e.name, STR("proxy_write_maps")))
             check_value(l, p->name, lint_value(l, p->name), (struct lint_place){e.file, e.line});
     }
