@@ -120,7 +120,9 @@ def test_names_groups_and_state(family):
 def test_life_of_an_instance(family, workdir):
     primary = family["-"]
     places = [f"{what}_directory={workdir}/new-{what}" for what in ("config", "queue", "data")]
+    mode = primary.program("postdrop").stat().st_mode
     primary.run("postmulti", "-e", "create", "-I", "postfix-new", "-G", "mta", *places)
+    assert primary.program("postdrop").stat().st_mode == mode  # the programs are everybody's
     assert listed(primary)["postfix-new"] == ("mta", "n", f"{workdir}/new-config")
     environment = {**primary.env(), "MAIL_CONFIG": f"{workdir}/new-config"}
     shown = subprocess.run([primary.program("postconf"), "-n"], env=environment, capture_output=True, text=True, check=True).stdout
