@@ -14,12 +14,14 @@
 #include "lib/base/log.h"
 #include "lib/sys/sys.h"
 
-enum { SHARES_MAX = 4 };
+enum { SHARES_MAX = 4, LOOK_AT_PARENT = 64 };
 
 struct work {
     struct postsuper *ps;
     const struct postsuper_action *action;
     unsigned share, shares;
+    pid_t parent; // of a helper: ends when that one is killed; else 0
+    unsigned seen;
     bool is_plain; // neither criteria nor a dry run: names are enough
     struct buf path, id;
     unsigned done;
@@ -61,6 +63,12 @@ static void act_on_entry(struct work *w, struct queue_scan *names, const char *q
         w->done += (unsigned)rc;
 }
 
+static void end_with_parent(struct work *w)
+{
+    if (w->parent != 0 && ++w->seen % LOOK_AT_PARENT == 0 && getppid() != w->parent)
+        _exit(1);
+}
+
 static void act_on_queue(struct work *w, const char *queue)
 {
     struct err err = ERR_INIT;
@@ -68,8 +76,10 @@ static void act_on_queue(struct work *w, const char *queue)
     struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, &err);
     int rc = names == NULL ? -1 : 0;
     while (names != NULL && (rc = queue_scan_next(names, &id, &err)) == 1)
-        if (w->shares == 1 || queue_hash_char(id) % w->shares == w->share)
+        if (w->shares == 1 || queue_hash_char(id) % w->shares == w->share) {
+            end_with_parent(w);
             act_on_entry(w, names, queue, id);
+        }
     if (rc < 0)
         log_warn("%s", err.text);
     queue_scan_close(names);
@@ -96,7 +106,7 @@ static struct helper start_helper(const struct work *w, unsigned share)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         die("pipe: %s", strerror(errno));
-    pid_t pid = fork();
+    pid_t self = getpid(), pid = fork();
     if (pid < 0)
         die("fork: %s", strerror(errno));
     if (pid > 0) {
@@ -105,6 +115,7 @@ static struct helper start_helper(const struct work *w, unsigned share)
     }
     struct work mine = *w;
     mine.share = share;
+    mine.parent = self;
     act_on_queues(&mine);
     _exit(write(ends[1], &mine.done, sizeof mine.done) == (ssize_t)sizeof mine.done ? 0 : 1);
 }
