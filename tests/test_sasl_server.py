@@ -303,6 +303,43 @@ def test_settings_of_the_session(instance):
 
 
 @needs_cyrus
+@pytest.mark.dromos
+def test_whose_address_it_is(instance):
+    """reject_sender_login_mismatch and its parts, by the login of the session."""
+    one = instance(start=False, main={**OPEN, "smtpd_sender_login_maps": "inline:{ {fred@test.example = fred@test.example} }",
+                                      "smtpd_sender_restrictions": "reject_sender_login_mismatch"})
+    one.main.update(CyrusFiles(one.directory / "sasl", users=(("fred", SECRET), ("barney", "x")), mech_list="PLAIN").main)
+    one.write()
+    one.start()
+    for response, sender, code in ((None, "fred@test.example", 553), (plain("barney", "x"), "fred@test.example", 553),
+                                   (plain("barney", "x"), "other@test.example", 553), (plain("fred", SECRET), "fred@test.example", 250)):
+        with one.dialogue(ehlo="x") as talk:
+            if response:
+                talk.expect("AUTH PLAIN " + response, 235)
+            talk.expect(f"MAIL FROM:<{sender}>", 250)
+            assert talk.command("RCPT TO:<root@test.example>")[0] == code, (response, sender)
+
+
+@needs_cyrus
+@pytest.mark.dromos
+def test_guessing_is_slow_and_limited(instance):
+    one = instance(start=False, main={**OPEN, "smtpd_client_auth_rate_limit": "5", "smtpd_error_sleep_time": "1s", "smtpd_soft_error_limit": "2"})
+    one.main.update(CyrusFiles(one.directory / "sasl", users=(("fred", SECRET),), mech_list="PLAIN").main)
+    one.write()
+    one.start()
+    with one.dialogue(ehlo="x") as talk:
+        begun = time.monotonic()
+        for _ in range(4):
+            assert talk.command("AUTH PLAIN " + plain("fred", "guess"))[0] == 535
+        assert talk.command("NOOP")[0] == 250
+        assert time.monotonic() - begun > 1.9
+    assert login(one)[0] == 235
+    with one.dialogue(ehlo="x") as talk:
+        assert talk.command("AUTH PLAIN " + plain("fred", SECRET)) == (450, "4.7.1 Error: too many AUTH commands from 127.0.0.1")
+    assert one.log.find(r"warning: AUTH command rate limit exceeded: 6 from unknown\[127.0.0.1\] for service ")
+
+
+@needs_cyrus
 @pytest.mark.root
 @pytest.mark.dromos
 def test_in_a_chroot(instance):
@@ -578,6 +615,20 @@ def test_dovecot_that_greets_badly(instance, made, greeting):
         assert "AUTH" not in talk.ehlo_reply[1]
         assert talk.command("AUTH PLAIN " + plain("fred", "x"))[0] in (454, 535)
         talk.expect("MAIL FROM:<a@b.example>", 250)
+
+
+@pytest.mark.dromos
+def test_a_silent_dovecot_is_waited_for_once(instance, made):
+    one = with_dovecot(instance, start=False, smtpd_sasl_answer_timeout="2s")
+    fake(one, made, greeting="")
+    begun = time.monotonic()
+    talks = [one.dialogue() for _ in range(20)]
+    for talk in talks:
+        talk.send("EHLO x\r\n")
+    for talk in talks:
+        assert "AUTH" not in talk.reply()[1]
+        talk.close()
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.dromos

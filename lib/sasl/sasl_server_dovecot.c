@@ -15,6 +15,7 @@
 #include "lib/sasl/sasl_server_impl.h"
 
 #define LOST "Connection lost to authentication server"
+enum { RETRY_MS = 5000 }; // after a failure nobody else waits for the same for so long
 
 // A connection, shared by its reader and those who wait for answers.
 struct dovecot_link {
@@ -34,6 +35,9 @@ struct dovecot_server {
     struct dovecot_link *link; // NULL: none
     struct co_lock connecting;
     uint32_t next_id;
+    struct dovecot_greeting greeting; // the last good one: what is offered while there is no connection
+    int64_t failed_ms;                // when connecting failed last, 0: it worked
+    struct err failure;
 };
 
 struct dovecot_attempt {
@@ -178,6 +182,22 @@ static struct dovecot_link *greet(struct stream *stream, int64_t deadline, struc
     return NULL;
 }
 
+static void connect_anew(struct dovecot_server *d, int64_t deadline, struct err *err) CO
+{
+    struct stream *stream = d->path.len > 0 ? connect_unix(d, deadline, err) : stream_connect(&d->addr, NULL, deadline, err);
+
+    if (stream != NULL)
+        d->link = greet(stream, deadline, err);
+    if (d->link != NULL) {
+        d->greeting = d->link->greeting;
+        d->failed_ms = 0;
+        return;
+    }
+    d->failure = *err;
+    // Refused at once is no wait that anybody must be spared.
+    d->failed_ms = err->kind == ERR_TIMEOUT ? clock_ms() : 0;
+}
+
 // A live link with a use for the caller, or NULL with err.
 static struct dovecot_link *take_link(struct dovecot_server *d, struct err *err) CO
 {
@@ -192,11 +212,10 @@ static struct dovecot_link *take_link(struct dovecot_server *d, struct err *err)
         drop_link(d->link);
         d->link = NULL;
     }
-    if (d->link == NULL) {
-        struct stream *stream = d->path.len > 0 ? connect_unix(d, deadline, err) : stream_connect(&d->addr, NULL, deadline, err);
-        if (stream != NULL)
-            d->link = greet(stream, deadline, err);
-    }
+    if (d->link == NULL && d->failed_ms > 0 && clock_ms() - d->failed_ms < RETRY_MS)
+        *err = d->failure;
+    else if (d->link == NULL)
+        connect_anew(d, deadline, err);
     link = d->link;
     if (link != NULL)
         link->users++;
@@ -315,12 +334,15 @@ static void dovecot_end(struct sasl_exchange *x)
 static int dovecot_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err)
 {
     co_assert_running();
-    struct dovecot_link *link = take_link(server->data, err);
+    struct dovecot_server *d = server->data;
 
-    if (link == NULL)
-        return -1;
-    dovecot_greeting_list(&link->greeting, is_encrypted ? server->security_encrypted : server->security, list_r);
-    drop_link(link);
+    if (!d->greeting.is_done) { // else no EHLO waits, and an attempt to log in connects again
+        struct dovecot_link *link = take_link(d, err);
+        if (link == NULL)
+            return -1;
+        drop_link(link);
+    }
+    dovecot_greeting_list(&d->greeting, is_encrypted ? server->security_encrypted : server->security, list_r);
     return 0;
 }
 
