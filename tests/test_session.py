@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The SMTP server's session beyond single commands: limits by client, proxies, reports to the postmaster, times of stress."""
 import re
+import resource
 import time
 
 import pytest
@@ -239,6 +240,8 @@ def greeting_ms(system):
 def test_idle_and_slow_clients_are_cheap(instance, is_full):
     """With --full, 10,000 of them: within 64 KiB each, and a normal client is greeted in under 50 ms."""
     count = 10000 if is_full else 500
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     system = instance(start=False, main={"smtpd_client_connection_count_limit": "0"})
     system.inet_row = f"127.0.0.1:{system.port} inet n - n - {count + 100} smtpd"
     system.write()

@@ -169,6 +169,19 @@ START_TEST(test_xtext)
 }
 END_TEST
 
+START_TEST(test_unitext)
+{
+    struct str out;
+    static const char *const bad[] = {"\\x{}", "\\x{FC", "\\xFC", "\\", "\\x{110000}", "\\x{D800}", "\\x{0A}", "\\x{7F}", "a b", "a+2Bb", "\xff"};
+    ck_assert_int_eq(address_unitext_decode(STR("\\x{FC}ber@\\x{20AC}.\\x{1F600}"), &arena, &out), 0);
+    ck_assert(str_is(out, STR("\xc3\xbc" "ber@\xe2\x82\xac.\xf0\x9f\x98\x80")));
+    ck_assert_int_eq(address_unitext_decode(STR("\xc3\xbc\\x{5C}"), &arena, &out), 0);
+    ck_assert(str_is(out, STR("\xc3\xbc\\")));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_int_lt(address_unitext_decode(str_from(bad[i]), &arena, &out), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("address");
@@ -181,6 +194,7 @@ int main(void)
     tcase_add_test(t, test_lists);
     tcase_add_test(t, test_spans);
     tcase_add_test(t, test_xtext);
+    tcase_add_test(t, test_unitext);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 
-enum { ANSWER_SECONDS = 60 };
+enum { ANSWER_SECONDS = 60, FLUSH_RETRY_SECONDS = 60 };
 
 static int init(struct service_context *ctx, struct err *err)
 {
@@ -63,10 +63,12 @@ static void note_deferral(struct bounce_state *state, struct str recipient, stru
 {
     struct err err = ERR_INIT;
     struct str site = address_domain(recipient);
-    if (site.len == 0 || match_list_has(state->flush_domains, site, &err) <= 0)
+    if (site.len == 0 || clock_ms() < state->flush_dead_until || match_list_has(state->flush_domains, site, &err) <= 0)
         return;
-    if (flush_client_add(state->flush, site, id, &err) == FLUSH_FAILED)
-        log_warn("the flush service does not learn of a message for " STR_FMT ": %s", STR_ARG(site), err.text);
+    if (flush_client_add(state->flush, site, id, &err) != FLUSH_FAILED)
+        return;
+    state->flush_dead_until = clock_deadline(FLUSH_RETRY_SECONDS); // a stuck service must not hold up each deferral
+    log_warn("the flush service does not learn of a message for " STR_FMT ": %s", STR_ARG(site), err.text);
 }
 
 static int append(struct bounce_state *state, const struct ipc_view *view, struct err *err) CO

@@ -29,6 +29,7 @@ struct bounce_state {
     struct arena arena;
     struct flush_client *flush;
     struct match_list *flush_domains; // fast_flush_domains
+    int64_t flush_dead_until;         // clock_ms: the service did not answer
 };
 
 // ---- Notifications
