@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from suites import postfix_flavour, debian_postfix  # first: it makes the harness importable
+from suites import Suite, debian_postfix, postfix_flavour  # first: it makes the harness importable
 from harness import ensure_accounts, is_listening, wait_until
 from harness.queue_file import put_queue_file, queue_file_bytes
 
@@ -127,56 +127,52 @@ def _delays(instance, mark):
                                                  instance.log.text(mark))]
 
 
-def _feed(instance, destinations, seconds, rate):
-    """Messages to one destination after the other at a steady rate; the mean delay (ms) of those."""
-    mark, start, sent = instance.log.mark(), time.monotonic(), 0
-    content = [queue_file_bytes("from@client.example", [f"to@d{n}.dest.example"]) for n in range(destinations.count)]
-    while time.monotonic() - start < seconds:
-        for _ in range(rate // 10):
-            number = sent % destinations.count
-            arrival = b"%d %06d" % divmod(time.time_ns() // 1000, 1000000)
-            fresh = re.sub(rb"\d{10} \d{6}", arrival, content[number], count=1)
-            put_queue_file(instance, "incoming", fresh)
-            sent += 1
-        _kick(instance)
-        time.sleep(max(0.0, start + sent / rate - time.monotonic()))
-    wait_until(lambda: len(_delays(instance, mark)) == sent, 60,
-               lambda: f"{sent} messages, {len(_delays(instance, mark))} sent", 0.2)
-    return statistics.mean(_delays(instance, mark)) * 1000
-
-
-def beside_hanging(suite, destinations, hanging_messages, seconds=10, rate=200):
-    """Mean delay (ms) of mail to all destinations while so much mail waits for one that hangs; 0: while there is none."""
-    instance = suite.instance
-    if not hanging_messages:
-        return _feed(instance, destinations, seconds, rate)
+def slowdown_beside_hanging(suite, destinations, hanging_messages, seconds=60, rate=100):
+    """How many times as long mail to all destinations takes while so much waits for one that hangs. Two systems get the same
+    mail at the same time, one of them has the hanging mail besides: what else the machine does slows both."""
+    plain = Suite("plain", suite.instance.flavour, suite.folder.parent / "plain", destinations.port)
+    plain.start()
     hanging = Hanging(destinations.port)
-    stuck = []
     try:
+        prepare(plain, destinations)
         for number in range(hanging_messages):
-            stuck.append(put_queue_file(instance, "incoming",
-                                        queue_file_bytes("from@client.example", [f"u{number}@hang.example"])))
-        _kick(instance)
-        time.sleep(3)
-        return _feed(instance, destinations, seconds, rate)
+            put_queue_file(suite.instance, "incoming",
+                           queue_file_bytes("from@client.example", [f"u{number}@hang.example"]))
+        _kick(suite.instance)
+        time.sleep(4)
+        both = (plain.instance, suite.instance)
+        marks = [instance.log.mark() for instance in both]
+        _feed(both, destinations, seconds, rate)
+        means = [statistics.mean(_delays(instance, mark)) * 1000 for instance, mark in zip(both, marks)]
+        suite.notes.append(f"mean delay {means[0]:.1f} ms without, {means[1]:.1f} ms with; "
+                           f"{len(hanging.held)} connections hang, {len(suite.instance.queue_ids('active'))} messages active")
+        return means[1] / means[0]
     finally:
+        plain.stop()
+        suite.instance.stop()
         for queue in ("active", "incoming", "deferred"):
-            for path in (instance.queue_directory / queue).rglob("*"):
-                if path.name in stuck:
-                    path.unlink(missing_ok=True)
-        instance.restart()
+            for path in suite.instance.queue_files(queue)[queue]:
+                path.unlink(missing_ok=True)
+        suite.instance.start(timeout=60)
         hanging.close()
 
 
-def slowdown_beside_hanging(suite, destinations, hanging_messages, rounds=5):
-    """How many times as long mail takes: the median of alternating runs with and without."""
-    ratios = []
-    for _ in range(rounds):
-        alone = beside_hanging(suite, destinations, 0)
-        beside = beside_hanging(suite, destinations, hanging_messages)
-        ratios.append(beside / alone)
-        suite.notes.append(f"mean delay {alone:.1f} ms without, {beside:.1f} ms with")
-    return statistics.median(ratios)
+def _feed(instances, destinations, seconds, rate):
+    """The same messages to each instance, to one destination after the other, at a steady rate; waits until all are sent."""
+    contents = [queue_file_bytes("from@client.example", [f"to@d{n}.dest.example"]) for n in range(destinations.count)]
+    marks = [instance.log.mark() for instance in instances]
+    start, sent = time.monotonic(), 0
+    while time.monotonic() - start < seconds:
+        for instance in instances if sent // 10 % 2 else reversed(instances):
+            for number in range(sent, sent + 10):
+                arrival = b"%d %06d" % divmod(time.time_ns() // 1000, 1000000)
+                put_queue_file(instance, "incoming", re.sub(rb"\d{10} \d{6}", arrival, contents[number % len(contents)], count=1))
+            _kick(instance)
+        sent += 10
+        time.sleep(max(0.0, start + sent / rate - time.monotonic()))
+    for instance, mark in zip(instances, marks):
+        wait_until(lambda i=instance, m=mark: len(_delays(i, m)) == sent, 60,
+                   lambda: f"{sent} messages; {instance.log.text()[-2000:]}", 0.2)
 
 
 def fill_deferred(instance, count, domains):
