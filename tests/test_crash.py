@@ -190,5 +190,5 @@ def test_queue_operations(instance, sink, workdir, is_full, capsys, operation):
         assert copies == (operation != "-d") or where.startswith(("pickup unlink maildrop", READY_UNSAID)), f"{copies} after {where}"
         rig.crash.map[0:4] = count.to_bytes(4, "little")
         return f"{copies} delivered"
-    each_point(Rig(instance, sink, workdir, minimal_backoff_time="30s", maximal_backoff_time="30s"), flow, is_full, capsys,
+    each_point(Rig(instance, sink, workdir, minimal_backoff_time="8s", maximal_backoff_time="8s"), flow, is_full, capsys,
                f"postsuper {operation}")

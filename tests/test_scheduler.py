@@ -285,9 +285,8 @@ def test_unreadable_files_and_directories(system):
     closed = one.queue_directory / "deferred" / "Z"
     closed.mkdir(mode=0o700)
     (one.queue_directory / "deferred" / "Y").write_text("no directory")
-    one.start()
     put(one, "incoming", ["y@b.example"])
-    one.run("postkick", "public", "qmgr", "I")
+    one.start()
     wait_sent(one, "y@b.example", 1)
     one.log.wait_for(rf"warning: {misowned}: open deferred/./{misowned}: Permission denied$")
     one.log.wait_for(r"warning: deferred: open directory deferred/\.\.\./Z: Permission denied$")

@@ -73,6 +73,16 @@ static int kind_of_fd(int fd)
     return control != NULL && fd >= 0 && fd < FDS ? kinds[fd] : NOT_OURS;
 }
 
+// "incoming/ABC" for a name in a queue directory that is open.
+enum { PATH_BYTES = 600 };
+static const char *whole(int dirfd, const char *path, char buffer[PATH_BYTES])
+{
+    if (kind_of_fd(dirfd) != QUEUE_DIRECTORY || path == NULL || path[0] == '/')
+        return path;
+    snprintf(buffer, PATH_BYTES, "%s/%s", directories[dirfd], path);
+    return buffer;
+}
+
 static void set_kind(int fd, int kind)
 {
     if (fd >= 0 && fd < FDS)
@@ -202,7 +212,9 @@ int openat(int dirfd, const char *path, int flags, ...)
     va_start(more, flags);
     mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
     va_end(more);
-    OPEN(path, flags, NEXT(openat)(dirfd, path, flags, mode));
+    char buffer[PATH_BYTES];
+    const char *full = whole(dirfd, path, buffer);
+    OPEN(full, flags, NEXT(openat)(dirfd, path, flags, mode));
 }
 
 int close(int fd)
@@ -230,7 +242,9 @@ int rename(const char *from, const char *to)
 }
 int renameat(int dirfd, const char *from, int other, const char *to)
 {
-    NAMED("rename", from, to, 0, 0, NEXT(renameat)(dirfd, from, other, to));
+    char buffer[PATH_BYTES], more[PATH_BYTES];
+    const char *old = whole(dirfd, from, buffer), *new = whole(other, to, more);
+    NAMED("rename", old, new, 0, 0, NEXT(renameat)(dirfd, from, other, to));
 }
 int unlink(const char *path)
 {
@@ -238,7 +252,9 @@ int unlink(const char *path)
 }
 int unlinkat(int dirfd, const char *path, int flags)
 {
-    NAMED("unlink", path, "", 0, 0, NEXT(unlinkat)(dirfd, path, flags));
+    char buffer[PATH_BYTES];
+    const char *full = whole(dirfd, path, buffer);
+    NAMED("unlink", full, "", 0, 0, NEXT(unlinkat)(dirfd, path, flags));
 }
 int mkdirat(int dirfd, const char *path, mode_t mode)
 {
@@ -250,7 +266,9 @@ int chmod(const char *path, mode_t mode)
 }
 int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 {
-    NAMED("chmod", path, "", mode, 0, NEXT(fchmodat)(dirfd, path, mode, flags));
+    char buffer[PATH_BYTES];
+    const char *full = whole(dirfd, path, buffer);
+    NAMED("chmod", full, "", mode, 0, NEXT(fchmodat)(dirfd, path, mode, flags));
 }
 int linkat(int dirfd, const char *from, int other, const char *to, int flags)
 {
@@ -258,7 +276,9 @@ int linkat(int dirfd, const char *from, int other, const char *to, int flags)
 }
 int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
-    NAMED("utimes", path, "", 0, times ? times[1].tv_sec : 0, NEXT(utimensat)(dirfd, path, times, flags));
+    char buffer[PATH_BYTES];
+    const char *full = whole(dirfd, path, buffer);
+    NAMED("utimes", full, "", 0, times ? times[1].tv_sec : 0, NEXT(utimensat)(dirfd, path, times, flags));
 }
 
 // ---- Calls with descriptors
