@@ -24,7 +24,7 @@ static struct str instance_of(struct smtpd_session *s)
     return t->instance;
 }
 
-static void collect_facts(struct smtpd_session *s, struct str recipient, struct access_facts *f)
+void smtpd_collect_facts(struct smtpd_session *s, struct str recipient, struct access_facts *f)
 {
     const struct smtpd_transaction *t = &s->transaction;
     struct arena *a = &s->transaction_arena;
@@ -100,7 +100,7 @@ bool smtpd_rewrites_headers(struct smtpd_session *s)
     struct access_facts facts;
     if (s->is_standalone)
         return true;
-    collect_facts(s, STR_NULL, &facts);
+    smtpd_collect_facts(s, STR_NULL, &facts);
     return access_rewrites_headers(memory(s), &facts);
 }
 
@@ -110,7 +110,7 @@ bool smtpd_allows(struct smtpd_session *s, enum access_stage stage, struct str r
     struct access_facts facts;
     if (s->is_standalone)
         return true;
-    collect_facts(s, recipient, &facts);
+    smtpd_collect_facts(s, recipient, &facts);
     access_decide(memory(s), stage, &facts, &s->transaction_arena, &v);
     carry_out(s, &v, recipient);
     if (v.outcome == ACCESS_REFUSE)

@@ -1,55 +1,19 @@
 // SPDX-License-Identifier: ISC
 // smtpd_footer.c: what smtpd_reject_filter_maps, smtpd_reject_footer and smtpd_reject_footer_maps make of a refusal.
 // Trust: macro values come from the client: what smtpd_expansion_filter does not list becomes '_'. Suspends: table lookups.
+#include "lib/access/access_expand.h"
 #include "smtpd/smtpd.h"
 
 #define REPLY_LINE_MAX 510
 
-// ---- $-names of a footer
-
-static void define(struct conf *c, const struct settings *set, const char *name, struct str value)
-{
-    struct buf clean = BUF_INIT;
-    for (size_t i = 0; i < value.len; i++) {
-        char byte = value.ptr[i];
-        buf_add_char(&clean, set->smtpd_expansion_filter.len > 0 && str_find(set->smtpd_expansion_filter, byte) < 0 ? '_' : byte);
-    }
-    conf_override(c, str_from(name), buf_str(&clean));
-    buf_release(&clean);
-}
-
-static void define_address(struct conf *c, const struct settings *set, const char *kind, struct str address)
-{
-    struct buf name = BUF_INIT;
-    define(c, set, kind, address);
-    buf_addf(&name, "%s_name", kind);
-    define(c, set, buf_cstr(&name), address_local(address));
-    buf_clear(&name);
-    buf_addf(&name, "%s_domain", kind);
-    define(c, set, buf_cstr(&name), address_domain(address));
-    buf_release(&name);
-}
-
 static void expand(struct smtpd_session *s, struct str text, struct buf *out)
 {
-    struct conf *c = conf_open_layer(s->service->conf);
-    struct buf now = BUF_INIT;
+    struct access_facts facts;
     struct err err = ERR_INIT;
-    clock_add_syslog(&now, clock_wall());
-    const struct {
-        const char *name;
-        struct str value;
-    } macros[] = {{"client", s->client_log},           {"client_address", s->client_address},       {"client_name", s->client_name},
-                  {"client_port", s->client_port},     {"reverse_client_name", s->client_reverse}, {"helo_name", s->helo},
-                  {"server_name", s->settings->myhostname}, {"localtime", buf_str(&now)}};
-    for (size_t i = 0; i < sizeof macros / sizeof macros[0]; i++)
-        define(c, s->settings, macros[i].name, macros[i].value);
-    define_address(c, s->settings, "sender", s->transaction.sender);
-    define_address(c, s->settings, "recipient", buf_str(&s->refused_recipient));
-    if (conf_expand(c, text, out, &err) < 0)
+    smtpd_collect_facts(s, buf_str(&s->refused_recipient), &facts);
+    struct access_expansion x = {.settings = s->settings, .facts = &facts};
+    if (access_expand(&x, text, out, &err) < 0)
         log_warn("smtpd_reject_footer: %s: left out", err.text);
-    buf_release(&now);
-    conf_free(c);
 }
 
 // ---- The lines

@@ -171,6 +171,13 @@ def test_footer_of_some_replies(instance):
             "5.7.1 <x@elsewhere.example>: Relay access denied. Ask mx.test.example"
 
 
+def test_what_clients_say_is_not_expanded_in_a_footer(instance):
+    system = instance(main={**STRANGER, "smtpd_reject_footer": "about $sender"})
+    with system.dialogue(ehlo="client.example") as talk:
+        talk.expect("MAIL FROM:<${myhostname}@b.example>", 250)
+        assert talk.expect("RCPT TO:<x@elsewhere.example>", 554).endswith("5.7.1 about ${myhostname}@b.example")
+
+
 @pytest.mark.dromos  # since Postfix 3.11
 def test_replies_can_be_replaced(instance):
     system = instance(start=False, main=STRANGER)
