@@ -59,6 +59,8 @@ WORKLOADS = (
              lambda t, s, n: workloads.maildir(t, s, n), 6000, 1000),
     Workload("connections", "connect, EHLO, QUIT; 20 at once", "connections/s",
              lambda t, s, n: workloads.connections(t, s, n), 20000, 4000, queues=("ram",)),
+    Workload("refused", "connect, EHLO, MAIL, a refused RCPT, QUIT; 20 at once", "sessions/s",
+             lambda t, s, n: workloads.refusals(t, s, n), 20000, 4000, queues=("ram",)),
     Workload("cpu", "CPU per relayed message", "ms", _cpu, 8000, 1500, more_is_better=False, queues=("ram",)),
     Workload("syscalls", "system calls per relayed message", "calls",
              lambda t, s, n: workloads.system_calls(t, s, n), 1000, 300, more_is_better=False, queues=("ram",), rounds=1),

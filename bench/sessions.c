@@ -2,6 +2,7 @@
 // sessions.c: opens SMTP sessions on loopback for the measurements: many in a row, or many held idle at once.
 //
 // usage: sessions rate PORT PARALLEL COUNT   connect, EHLO, QUIT, COUNT times; prints the sessions per second
+//        sessions refused PORT PARALLEL COUNT  the same with a MAIL and a RCPT that must be refused before QUIT
 //        sessions hold PORT COUNT            connect and EHLO COUNT times, print "held COUNT", wait for end of input
 // Limits: COUNT of `hold` is bounded by the descriptors this process may have.
 #include <arpa/inet.h>
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum step { STEP_GREETING, STEP_EHLO, STEP_QUIT };
+enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_QUIT };
 
 #define WAIT_MS      30000 // no answer from anybody for so long: give up
 #define PARALLEL_MAX 20000
@@ -34,7 +35,8 @@ struct run {
     long wanted; // sessions to open in all
     long opened;
     long done;
-    int holds; // sessions stay open after EHLO
+    int holds;   // sessions stay open after EHLO
+    int refuses; // sessions have a recipient refused
 };
 
 static void fail(const char *what)
@@ -70,7 +72,13 @@ static void session_step(struct run *run, struct session *s)
         s->step = STEP_EHLO;
     } else if (s->step == STEP_EHLO && run->holds) {
         run->done++;
-    } else if (s->step == STEP_EHLO) {
+    } else if (s->step == STEP_EHLO && run->refuses) {
+        session_say(s, "MAIL FROM:<from@client.example>\r\n");
+        s->step = STEP_MAIL;
+    } else if (s->step == STEP_MAIL) {
+        session_say(s, "RCPT TO:<refused@virt.example>\r\n");
+        s->step = STEP_RCPT;
+    } else if (s->step == STEP_EHLO || s->step == STEP_RCPT) {
         session_say(s, "QUIT\r\n");
         s->step = STEP_QUIT;
     } else {
@@ -98,7 +106,7 @@ static void session_read(struct run *run, struct session *s)
             continue;
         }
         s->column = 0;
-        if (s->last[0] != '2') {
+        if (s->last[0] != (s->step == STEP_RCPT ? '5' : '2')) {
             fprintf(stderr, "sessions: unexpected reply %.4s\n", s->last);
             exit(1);
         }
@@ -177,9 +185,10 @@ static void run_rate(struct run *run, long parallel, long count)
 
 int main(int argc, char **argv)
 {
-    int rate = argc == 5 && strcmp(argv[1], "rate") == 0;
+    int refused = argc == 5 && strcmp(argv[1], "refused") == 0;
+    int rate = refused || (argc == 5 && strcmp(argv[1], "rate") == 0);
     if (!rate && !(argc == 4 && strcmp(argv[1], "hold") == 0)) {
-        fprintf(stderr, "usage: sessions rate PORT PARALLEL COUNT | sessions hold PORT COUNT\n");
+        fprintf(stderr, "usage: sessions rate|refused PORT PARALLEL COUNT | sessions hold PORT COUNT\n");
         return 64;
     }
     struct rlimit files;
@@ -187,7 +196,7 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    struct run run = {.poll_fd = epoll_create1(0)};
+    struct run run = {.poll_fd = epoll_create1(0), .refuses = refused};
     if (run.poll_fd < 0)
         fail("epoll_create1");
     run.peer.sin_family = AF_INET;

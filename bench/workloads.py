@@ -102,12 +102,17 @@ def maildir(tools, suite, messages):
     return rate
 
 
-def connections(tools, suite, count):
-    result = subprocess.run([tools.sessions, "rate", str(suite.instance.port), "20", str(count)], capture_output=True,
+def connections(tools, suite, count, port=None, mode="rate"):
+    result = subprocess.run([tools.sessions, mode, str(port or suite.instance.port), "20", str(count)], capture_output=True,
                             text=True, timeout=RUN_TIMEOUT, check=False)
     if result.returncode != 0:
         raise RuntimeError(f"{suite.name}: {result.stderr}")
     return float(result.stdout)
+
+
+def refusals(tools, suite, count):
+    """Sessions whose one recipient is refused after a dozen restrictions."""
+    return connections(tools, suite, count, suite.refusing_port, "refused")
 
 
 class Held:
