@@ -107,8 +107,9 @@ static int complete(struct smtp_delivery *sd, const struct smtp_destination *des
     return 0;
 }
 
-// A domain without a readable policy is as one without any: what was in force before is still in the service's cache.
-static void ask_sts(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_tls_rule *rule) CO
+// A domain whose policy cannot be fetched is as one without any, says RFC 8461; but when our own service does not answer,
+// there may be one in force that it knows: the message waits.
+static struct smtp_failure *ask_sts(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_tls_rule *rule) CO
 {
     struct mta_sts_client *sts = sd->client->tls.sts;
     enum tls_level level = rule->policy.level;
@@ -116,9 +117,11 @@ static void ask_sts(struct smtp_delivery *sd, const struct smtp_destination *des
 
     if (sts == NULL || rule->has_entry || dest->is_host || dest->path.len > 0 || level == TLS_LEVEL_NONE ||
         level == TLS_LEVEL_DANE_ONLY || level == TLS_LEVEL_SECURE || level == TLS_LEVEL_FINGERPRINT)
-        return;
-    if (mta_sts_ask(sts, dest->host, sd->arena, &rule->sts, &err) < 0)
-        log_warn("MTA-STS policy of " STR_FMT ": %s", STR_ARG(dest->host), err.text);
+        return NULL;
+    if (mta_sts_ask(sts, dest->host, sd->arena, &rule->sts, &err) == 0)
+        return NULL;
+    log_warn("MTA-STS policy of " STR_FMT ": %s", STR_ARG(dest->host), err.text);
+    return smtp_failure_new(sd, false, "4.7.5", "cannot learn the MTA-STS policy of " STR_FMT, STR_ARG(dest->host));
 }
 
 // TLS-Required: no (RFC 8689 5): the sender would rather have the message delivered than protected.
@@ -169,9 +172,7 @@ struct smtp_failure *smtp_tls_rule_find(struct smtp_delivery *sd, const struct s
                  client->profile.is_lmtp ? "lmtp" : "smtp", client->profile.is_lmtp ? "lmtp" : "smtp");
         return bad_configuration(sd, dest);
     }
-    if (!waives)
-        ask_sts(sd, dest, rule_r);
-    return NULL;
+    return waives ? NULL : ask_sts(sd, dest, rule_r);
 }
 
 // ---- One host

@@ -277,3 +277,11 @@ def test_off_by_default(world):
     w.start()
     assert "tls=may," in w.send()
     assert not w.web.requests and ("_mta-sts." + DOMAIN, "TXT") not in w.dns.queries
+
+
+def test_mail_waits_when_the_service_is_not_there(world):
+    w = world(master_service_disable="mtasts/unix")
+    w.web.answer = policy()
+    w.start()
+    assert re.search(rf"dsn=4\.7\.5, status=deferred \(cannot learn the MTA-STS policy of {DOMAIN}\)", w.send())
+    assert not w.mail.messages

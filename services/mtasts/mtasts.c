@@ -15,6 +15,7 @@
 #define IDLE_SECONDS   3600
 #define ANSWER_SECONDS 10
 #define BUSY_MS        120000
+#define FETCHES_MAX    32 // at a time: a few web servers that hang do not hold up the others
 
 static int mtasts_init(struct service_context *ctx, struct err *err)
 {
@@ -22,6 +23,7 @@ static int mtasts_init(struct service_context *ctx, struct err *err)
 
     ctx->state = m;
     m->settings = ctx->settings;
+    co_jobs_set_threads(FETCHES_MAX);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(err, ERR_TEMPORARY, "cannot start libcurl");
     return dns_init(err);
