@@ -24,6 +24,16 @@ static void log_failure(struct smtpd_session *s, const struct err *err)
     log_lines(stream_tls_problems(s->stream), "TLS library problem: ", true);
 }
 
+// Only where trust is asked for.
+static void log_distrust(struct smtpd_session *s, const struct tls_info *info)
+{
+    bool is_issuer = strstr(info->trouble, "issuer certificate") != NULL;
+    if (!s->daemon->tls->requires_certificate || !info->has_certificate || info->is_trusted)
+        return;
+    log_info("certificate verification failed for " STR_FMT ": %s%s", STR_ARG(s->client_log), is_issuer ? "untrusted issuer " : "",
+             is_issuer ? info->issuer : info->trouble);
+}
+
 static void log_success(struct smtpd_session *s, const struct tls_info *info, int log_level)
 {
     struct buf line = BUF_INIT;
@@ -35,8 +45,9 @@ static void log_success(struct smtpd_session *s, const struct tls_info *info, in
         log_info(STR_FMT ": Reusing old session", STR_ARG(s->client_log));
     if (log_level < 1)
         return;
+    log_distrust(s, info);
     tls_info_add_summary(info, &line);
-    log_info("%s TLS connection %s from " STR_FMT "%s%s: %s", trust, info->is_resumed ? "reused" : "established", STR_ARG(s->client_log),
+    log_info("%s TLS connection established from " STR_FMT "%s%s: %s", trust, STR_ARG(s->client_log),
              info->server_name[0] ? " to " : "", info->server_name, buf_cstr(&line));
     buf_release(&line);
 }

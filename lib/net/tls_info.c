@@ -62,16 +62,30 @@ static void fill_signature(struct tls_signature *s, EVP_PKEY *key, int type, int
         copy(s->digest, sizeof s->digest, OBJ_nid2sn(digest));
 }
 
+static EVP_PKEY *own_key(SSL *ssl)
+{
+    return SSL_get_certificate(ssl) != NULL ? X509_get0_pubkey(SSL_get_certificate(ssl)) : NULL;
+}
+
+// How TLS 1.3 signs with such a key.
+static int signature_type(EVP_PKEY *key)
+{
+    int type = key != NULL ? EVP_PKEY_get_base_id(key) : NID_undef;
+    return type == EVP_PKEY_RSA ? EVP_PKEY_RSA_PSS : type;
+}
+
 static void fill_signatures(struct tls_info *info, SSL *ssl, bool is_server)
 {
     struct tls_signature *ours = is_server ? &info->server : &info->client, *theirs = is_server ? &info->client : &info->server;
     int type = NID_undef, digest = NID_undef;
     X509 *peer = SSL_get0_peer_certificate(ssl);
-    if (info->is_resumed || SSL_version(ssl) < TLS1_3_VERSION)
+    if (SSL_version(ssl) < TLS1_3_VERSION)
         return; // the cipher's name says it
     if (SSL_get_signature_type_nid(ssl, &type)) {
         (void)SSL_get_signature_nid(ssl, &digest);
-        fill_signature(ours, SSL_get_certificate(ssl) ? X509_get0_pubkey(SSL_get_certificate(ssl)) : NULL, type, digest);
+        fill_signature(ours, own_key(ssl), type, digest);
+    } else if (is_server && info->is_resumed) { // as the session that this one goes on from was signed
+        fill_signature(ours, own_key(ssl), signature_type(own_key(ssl)), NID_undef);
     }
     type = digest = NID_undef;
     if (peer != NULL && SSL_get_peer_signature_type_nid(ssl, &type)) {
