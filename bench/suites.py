@@ -17,15 +17,6 @@ SCRATCH = Path(__file__).resolve().parent / "scratch"
 LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
 
 
-def _download(folder, package):
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package]
-    if subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False).returncode != 0:
-        subprocess.run(["apt-get", "-q", "update"], capture_output=True, timeout=300, check=True)
-        subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=True)
-    return max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
-
-
 def debian_postfix():
     """The root folder of Debian's unpacked postfix package; downloads it, and the libraries it misses, when needed."""
     given = os.environ.get("DROMOS_POSTFIX_ROOT")
@@ -37,16 +28,11 @@ def debian_postfix():
         return root
     downloads = SCRATCH / "packages"
     print("downloading Debian's postfix package (unpacked into bench/scratch, not installed)", flush=True)
-    archive = _download(downloads, "postfix")
+    archive = download("postfix", downloads)
+    if archive is None:
+        sys.exit("Debian's postfix package cannot be downloaded")
     subprocess.run(["dpkg-deb", "-x", archive, root], check=True, timeout=60)
-    depends = subprocess.run(["dpkg-deb", "-f", archive, "Depends"], check=True, capture_output=True, text=True,
-                             timeout=60).stdout
-    environment = dict(os.environ, **postfix_flavour(root).environment)
-    linked = subprocess.run(["ldd", smtpd], env=environment, capture_output=True, text=True, timeout=60, check=True)
-    if "not found" in linked.stdout:
-        for package in re.findall(r"\b(lib[\w.+-]+)", depends):
-            if package != "libc6":
-                subprocess.run(["dpkg-deb", "-x", _download(downloads, package), root], check=True, timeout=60)
+    add_libraries(root, downloads, smtpd)
     return root
 
 

@@ -11,7 +11,7 @@ build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev l
     libcurl4-openssl-dev
     libcdb-dev libsqlite3-dev libpq-dev libmariadb-dev libldap-dev libhiredis-dev)
 test_packages=(python3 python3-pytest swaks lmdb-utils strace unbound nsd ldnsutils
-    postgrey postfix-policyd-spf-perl postfix-policyd-spf-python
+    postgrey libmail-spf-perl libnetaddr-ip-perl libsys-hostname-long-perl python3-spf-engine python3-pkg-resources
     libsasl2-modules libsasl2-modules-db sasl2-bin libauthen-sasl-perl libdigest-hmac-perl libnet-ssleay-perl dovecot-core msmtp
     sqlite3 postgresql mariadb-server slapd ldap-utils memcached redis-server)
 

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from harness import free_port, is_listening, wait_until
+from harness.debian import unpack
 from harness.policy import PolicyServer
 
 DEFAULT = (451, "4.3.5 <user@test.example>: Recipient address rejected: Server configuration problem")
@@ -332,14 +333,21 @@ def judge_spf(mx):
     return mx.run("postcat", "-q", mx.queue_ids("deferred")[0]).stdout
 
 
+def unpacked(package, folder):
+    """Where a package is unpacked: these depend on the postfix package, which is not to be installed."""
+    root = unpack([package], folder)
+    if root is None:
+        pytest.skip(f"Debian's {package} package cannot be downloaded")
+    return root
+
+
 SPF_SETTINGS = {"smtpd_authorized_xclient_hosts": "127.0.0.1", "local_transport": "smtp:[127.0.0.1]:1", "smtpd_peername_lookup": "no"}
 
 
 @pytest.mark.dromos
-@pytest.mark.skipif(not os.access("/usr/sbin/postfix-policyd-spf-perl", os.X_OK), reason="postfix-policyd-spf-perl is not installed")
-def test_spf_in_perl(asking, dns):
+def test_spf_in_perl(asking, dns, tmp_path):
     names = dns(SPF)
-    inetd = Inetd(["/usr/sbin/postfix-policyd-spf-perl"], {"RES_NAMESERVERS": "127.0.0.1", "RES_OPTIONS": f"port:{names.port}"})
+    inetd = Inetd(["perl", unpacked("postfix-policyd-spf-perl", tmp_path) / "usr/sbin/postfix-policyd-spf-perl"], {"RES_NAMESERVERS": "127.0.0.1", "RES_OPTIONS": f"port:{names.port}"})
     try:
         assert re.search(r"^Received-SPF: pass", judge_spf(asking(inetd.endpoint, **SPF_SETTINGS)), re.M | re.I)
     finally:
@@ -347,9 +355,9 @@ def test_spf_in_perl(asking, dns):
 
 
 @pytest.mark.dromos
-@pytest.mark.skipif(not os.access("/usr/bin/policyd-spf", os.X_OK), reason="postfix-policyd-spf-python is not installed")
-def test_spf_in_python(asking, dns, workdir):
+def test_spf_in_python(asking, dns, workdir, tmp_path):
     names = dns(SPF)
+    root = unpacked("postfix-policyd-spf-python", tmp_path)
     # The program, with our name server put in the place of the system's.
     starter = workdir / "policyd-spf.py"
     starter.write_text("import runpy, sys\n"
@@ -360,7 +368,8 @@ def test_spf_in_python(asking, dns, workdir):
                        "try:\n    import DNS\n"
                        f"    DNS.DiscoverNameServers = lambda: None\n    DNS.defaults.update(server=['127.0.0.1'], port={names.port})\n"
                        "except ImportError:\n    pass\n"
-                       "sys.argv = ['policyd-spf']\nrunpy.run_path('/usr/bin/policyd-spf', run_name='__main__')\n", encoding="ascii")
+                       f"sys.argv = ['policyd-spf', '{root}/etc/postfix-policyd-spf-python/policyd-spf.conf']\nrunpy.run_path('{root}/usr/bin/policyd-spf', run_name='__main__')\n",
+                       encoding="ascii")
     inetd = Inetd(["/usr/bin/python3", str(starter)])
     try:
         assert re.search(r"^(Received-SPF: pass|Authentication-Results: .*spf=pass)", judge_spf(asking(inetd.endpoint, **SPF_SETTINGS)),

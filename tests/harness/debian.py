@@ -4,6 +4,7 @@
 DROMOS_COMPARE_POSTFIX names the root folder of an unpacked package and saves the download.
 """
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -16,26 +17,57 @@ class DebianCommands:
         self.libraries = Path(root) / "usr/lib/postfix"
 
     def environment(self):
-        return {**os.environ, "LD_LIBRARY_PATH": str(self.libraries), "LC_ALL": "C"}
+        more = Path(self.commands).parents[1] / "usr/lib/x86_64-linux-gnu"
+        return {**os.environ, "LD_LIBRARY_PATH": f"{self.libraries}:{more}", "LC_ALL": "C"}
 
 
-def _download(package, folder):
+def download(package, folder):
+    """The package's archive, or None where it cannot be had."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package]
-    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
-    found = sorted(Path(folder).glob(f"{package}_*.deb"))
-    return found[0] if done.returncode == 0 and found else None
+    for refresh in (["apt-get", "-q", "update"], None):
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False)
+        found = sorted(Path(folder).glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
+        if done.returncode == 0 and found:
+            return found[-1]
+        if refresh and os.geteuid() == 0:  # the lists may be absent or old
+            subprocess.run(refresh, capture_output=True, timeout=300, check=False)
+    return None
+
+
+def unpack(packages, folder):
+    """The root folder of the unpacked packages, or None where one cannot be had."""
+    root = Path(folder) / "root"
+    for package in packages:
+        archive = download(package, folder)
+        if archive is None:
+            return None
+        subprocess.run(["dpkg-deb", "-x", archive, root], check=True, timeout=60)
+    return root
+
+
+def add_libraries(root, folder, program):
+    """Unpacks the libraries that the postfix package depends on and this machine has not."""
+    found = DebianCommands(root)
+    linked = subprocess.run(["ldd", program], env=found.environment(), capture_output=True, text=True, timeout=60, check=False)
+    if "not found" not in linked.stdout:
+        return
+    depends = subprocess.run(["apt-cache", "depends", "postfix"], capture_output=True, text=True, timeout=60, check=False).stdout
+    for package in re.findall(r"Depends: (lib[\w.+-]+)", depends):
+        archive = None if package == "libc6" else download(package, folder)
+        if archive:
+            subprocess.run(["dpkg-deb", "-x", archive, root], check=True, timeout=60)
 
 
 def debian_commands(folder):
     """The commands, or None where the packages cannot be had."""
     known = os.environ.get("DROMOS_COMPARE_POSTFIX")
-    root = Path(known) if known else Path(folder) / "root"
-    for package in () if known else PACKAGES:
-        archive = _download(package, folder)
-        if archive is None:
-            return None
-        subprocess.run(["dpkg-deb", "-x", archive, root], check=True, timeout=60)
+    root = Path(known) if known else unpack(PACKAGES, folder)
+    if root is None:
+        return None
     found = DebianCommands(root)
+    if not known:
+        add_libraries(root, folder, found.libraries / "sbin" / "smtpd")
     try:
         probe = subprocess.run([found.commands / "postconf", "-l"], env=found.environment(), capture_output=True,
                                timeout=20, check=False)
