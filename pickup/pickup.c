@@ -2,7 +2,7 @@
 // pickup.c: takes locally submitted mail from the maildrop directory to cleanup.
 //
 // Trust: maildrop files come from any local user; runs as mail_owner, jailed. A file is removed only after cleanup has stored the
-// message, or after its refusal was reported to the sender; malformed files go to corrupt/.
+// message, or after its refusal was reported to the sender, or when nothing is left to deliver; malformed files go to corrupt/.
 // Suspends: one coroutine scans, woken by trigger bytes; one message at a time.
 #include "pickup/pickup.h"
 
@@ -124,6 +124,17 @@ static int submit_message(struct job *job, struct submit_result *result_r, struc
     return status;
 }
 
+// Returns what the bounce log of the message has; without a log nothing is sent.
+static int tell_sender(const struct job *job, struct err *err) CO
+{
+    const struct submit_envelope *e = &job->message.envelope;
+    struct bounce_flush flush = {.notice = BOUNCE_NOTICE_FAILURE, .queue_name = STR(QUEUE_MAILDROP), .queue_id = job->id,
+                                 .sender = e->sender, .envelope_id = e->envelope_id, .encoding = STR(""),
+                                 .ret_flags = e->ret_flags, .sendopts = e->sendopts,
+                                 .arrival_s = e->arrival_us / 1000000};
+    return bounce_client_flush(&flush, err);
+}
+
 // A permanent refusal goes back to the sender as a bounce. -1: not reported yet, the file must stay.
 static int report_refusal(struct job *job, const struct submit_result *result, struct err *err) CO
 {
@@ -139,11 +150,7 @@ static int report_refusal(struct job *job, const struct submit_result *result, s
         if (bounce_client_append("bounce", job->id, &rcpt, &report, err) != 0)
             return -1;
     }
-    struct bounce_flush flush = {.notice = BOUNCE_NOTICE_FAILURE, .queue_name = STR(QUEUE_MAILDROP), .queue_id = job->id,
-                                 .sender = e->sender, .envelope_id = e->envelope_id, .encoding = STR(""),
-                                 .ret_flags = e->ret_flags, .sendopts = e->sendopts,
-                                 .arrival_s = e->arrival_us / 1000000};
-    return bounce_client_flush(&flush, err);
+    return tell_sender(job, err);
 }
 
 static void take_verdict(struct job *job, const struct submit_result *result) CO
@@ -161,6 +168,18 @@ static void take_verdict(struct job *job, const struct submit_result *result) CO
         log_warn("maildrop/" STR_FMT ": the sender could not be told, will try again: %s", STR_ARG(job->id), err.text);
     else
         remove_file(job);
+}
+
+// The last delivery was under way when postsuper -r took the message, and has ended since: only a bounce may be left to send.
+static void take_done(struct job *job) CO
+{
+    struct err err = ERR_INIT;
+    if (tell_sender(job, &err) != 0) {
+        log_warn("maildrop/" STR_FMT ": the sender could not be told, will try again: %s", STR_ARG(job->id), err.text);
+        return;
+    }
+    log_info("maildrop/" STR_FMT ": all recipients are done: removed", STR_ARG(job->id));
+    remove_file(job);
 }
 
 static void check_times(struct job *job)
@@ -203,6 +222,8 @@ static bool pick_up(struct pickup *p, struct str id) CO
                 move_to_corrupt(&job, &err);
             else
                 log_warn("%s", err.text);
+        } else if (job.message.envelope.recipient_count == 0) {
+            take_done(&job);
         } else if (submit_message(&job, &result, &err) == 0) {
             take_verdict(&job, &result);
         } else {

@@ -13,7 +13,8 @@ struct pickup_message {
     int64_t data_offset;             // of the first content record
     bool is_requeued;                // by postsuper -r: it has been through cleanup before
 };
-// Reads and checks envelope and extracted records of an open maildrop file. 0; -1 with err PERMANENT when the file is malformed,
+// Reads and checks envelope and extracted records of an open maildrop file. 0, without recipients when it was requeued and all of
+// them are done; -1 with err PERMANENT when the file is malformed,
 // TEMPORARY when it could not be read.
 int pickup_message_read(int fd, const struct stat *st, struct arena *arena, struct pickup_message *m_r, struct err *err);
 

@@ -19,7 +19,7 @@ struct message_reader {
     enum segment segment;
     struct submit_recipient *recipients;
     struct submit_attr *attrs;
-    size_t recipient_count, recipient_capacity, attr_count;
+    size_t recipient_count, recipient_capacity, done_count, attr_count;
     struct str dsn_orcpt; // for the next recipient
     int notify;
     bool has_sender;
@@ -60,6 +60,7 @@ static int take_recipient(struct message_reader *r, const struct record *record,
         return malformed(r, record->type, err);
     if (record->type == REC_RCPT && record->data.len > 0)
         status = add_recipient(r, record->data, err);
+    r->done_count += record->type != REC_RCPT;
     r->dsn_orcpt = STR("");
     r->notify = 0;
     return status;
@@ -238,16 +239,17 @@ int pickup_message_read(int fd, const struct stat *st, struct arena *arena, stru
     struct submit_envelope *e = &m_r->envelope;
     e->sender = e->fullname = e->envelope_id = e->verp = e->filter = e->redirect = STR("");
     int status = walk(&r, fd, err);
-    if (status == 0 && r.recipient_count == 0)
-        status = err_set(err, ERR_PERMANENT, "uid=%ld: no recipients left", r.uid);
-    if (status == 0) {
+    bool is_done = m_r->is_requeued && r.done_count > 0; // while it was taken from a delivery
+    if (status == 0 && r.recipient_count == 0 && !is_done)
+        status = err_set(err, ERR_PERMANENT, "uid=%ld: no recipients", r.uid);
+    if (status == 0 && r.recipient_count > 0) {
         struct submit_recipient *copy = ARENA_ARRAY(arena, struct submit_recipient, r.recipient_count);
         memcpy(copy, r.recipients, r.recipient_count * sizeof(*copy));
         e->recipients = copy;
         e->recipient_count = r.recipient_count;
-        e->attrs = r.attrs;
-        e->attr_count = r.attr_count;
     }
+    e->attrs = r.attrs;
+    e->attr_count = r.attr_count;
     mem_free(r.recipients);
     return status;
 }

@@ -74,6 +74,21 @@ START_TEST(requeued_message)
 }
 END_TEST
 
+START_TEST(requeued_and_done)
+{
+    struct arena arena = ARENA_INIT;
+    struct pickup_message m;
+    struct err err = ERR_INIT;
+    const char *file = "T100 7|Sa@b|Dc@d|Oe@f|De@f|M|Nhello|X|E";
+    ck_assert_msg(read_as(file, 0700, &arena, &m, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(m.envelope.recipient_count, 0);
+    ck_assert_str_eq(m.envelope.sender.ptr, "a@b");
+    ck_assert_int_eq(read_as(file, 0744, &arena, &m, &err), -1); // not by postsuper
+    ck_assert_int_eq(read_as("T100 7|Sa@b|M|Nhello|X|E", 0700, &arena, &m, &err), -1);
+    arena_release(&arena);
+}
+END_TEST
+
 static const char *const malformed[] = {
     "T1 1|Sa|Rb|M|Nx|X", "T1 1|Rb|Sa|M|X|E", "Sa|Sb|Rc|M|X|E", "Sa|M|X|E",        "Sa|Rb|M|Qz|X|E",
     "Sa|Rb|E",           "Sa\nb|Rb|M|X|E",   "Sa|Rb|M|X|Nz|E", "Sa|Ajunk|Rb|M|X|E", "",
@@ -96,6 +111,7 @@ int main(void)
     TCase *tc = tcase_create("pickup_message");
     tcase_add_test(tc, fresh_message);
     tcase_add_test(tc, requeued_message);
+    tcase_add_test(tc, requeued_and_done);
     tcase_add_loop_test(tc, malformed_files, 0, sizeof(malformed) / sizeof(malformed[0]));
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from harness import wait_until
+from harness.queue_file import put_queue_file, queue_file_bytes
 
 TO = "user@far.example"
 
@@ -68,3 +69,27 @@ def test_mail_waits_while_cleanup_cannot_be_reached(relay):
     system.stop()
     system.start()
     next_hop.wait(1, timeout=30, instance=system)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("bounced", [False, True])
+def test_requeued_mail_that_is_done_is_removed(relay, bounced):
+    """postsuper -r took a message whose delivery went on to its end. A bounce that was not sent yet is sent."""
+    system, next_hop = relay(start=False)
+    content = queue_file_bytes("joe@a.example", [TO, "other@far.example"]).replace(b"R\x10user", b"D\x10user")
+    content = content.replace(b"R\x11other", b"D\x11other")
+    queue_id = put_queue_file(system, "maildrop", content)
+    if bounced:
+        log = system.queue_directory / "bounce" / queue_id
+        log.write_text(f"<{TO}>: nobody\nrecipient={TO}\ndsn_orig_rcpt=\naction=failed\nstatus=5.1.1\nreason=nobody\n\n")
+        os.chown(log, system.accounts.owner_uid, -1)
+        log.chmod(0o600)
+    system.start()
+    system.log.wait_for(rf"pickup\[\d+\]: maildrop/{queue_id}: all recipients are done: removed$")
+    system.wait_queue_empty()
+    assert not system.queue_ids("corrupt", "bounce") and not system.log.find("warning: .*" + queue_id)
+    if bounced:
+        (notice,) = next_hop.wait(1, timeout=20, instance=system)
+        assert notice.sender == "" and notice.recipients == ["joe@a.example"] and b"Subject: test" in notice.data
+    else:
+        assert next_hop.count == 0
