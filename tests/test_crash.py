@@ -20,7 +20,7 @@ SENDER, TO = "joe@client.example", "user@far.example"
 # A message may be there twice when it was ready (or taken by the next hop) and the process died before it could say so.
 SENT_UNMARKED, READY_UNSAID = "smtp pwrite", "cleanup fsync"
 SAMPLE = 5  # points of each flow without --full
-LEFT_BY_WRITER = "incoming"  # a file that was being written (mode 0600) when its writer was killed stays until postsuper -p
+LEFT_BY_WRITER = ("incoming", "maildrop")  # a file that was being written when its writer was killed stays until postsuper -p
 
 
 class Rig:
@@ -59,7 +59,7 @@ class Rig:
                                                     "trace").items():
             for path in paths:
                 try:
-                    if queue != LEFT_BY_WRITER or path.stat().st_mode & 0o700 == 0o700:
+                    if queue not in LEFT_BY_WRITER or path.stat().st_mode & 0o700 == 0o700:
                         found.append(path)
                 except FileNotFoundError:
                     pass
@@ -69,8 +69,9 @@ class Rig:
         wait_until(lambda: not self.ready(), 30, lambda: f"{what}: empty queue, has {self.ready()}; stopped at "
                                                          f"{self.crash.where}; {self.system.log.text()[-3000:]}", 0.02)
         assert not self.system.queue_ids("corrupt"), what
-        for path in self.system.queue_files(LEFT_BY_WRITER)[LEFT_BY_WRITER]:
-            path.unlink()
+        for paths in self.system.queue_files(*LEFT_BY_WRITER).values():
+            for path in paths:
+                path.unlink()
 
 
 def each_point(rig, flow, is_full, capsys, name):
@@ -110,6 +111,27 @@ def relay(rig, recipient=TO):
 
 def test_commit_and_deliver(instance, sink, workdir, is_full, capsys):
     each_point(Rig(instance, sink, workdir), relay, is_full, capsys, "commit and deliver")
+
+
+def test_sendmail(instance, sink, workdir, is_full, capsys):
+    """postdrop, pickup and what follows are killed: mail for which sendmail ended with 0 is delivered."""
+    def flow(rig):
+        rig.number += 1
+        mark = f"m{rig.number}"
+        sent = rig.system.run("sendmail", "-f", SENDER, TO, input=f"Subject: {mark}\nX-Mark: {mark}\n\nbody\n", check=False)
+
+        def has_come():  # pickup may have been killed with the word of new mail, or postdrop before giving it
+            if rig.system.queue_ids("maildrop"):
+                rig.system.run("postkick", "public", "pickup", "W", check=False)
+            return not rig.ready()
+        wait_until(has_come, 30, lambda: f"{mark} after {rig.crash.where}; {rig.system.log.text()[-3000:]}", 0.1)
+        rig.settle("sendmail")
+        copies, where = rig.copies(mark), rig.crash.where
+        is_acknowledged = sent.returncode == 0
+        assert copies >= is_acknowledged, f"lost after {where}"
+        assert copies <= 1 or where.startswith(("pickup unlink maildrop", SENT_UNMARKED, READY_UNSAID)), f"{copies} after {where}"
+        return outcome_of(copies, is_acknowledged)
+    each_point(Rig(instance, sink, workdir), flow, is_full, capsys, "sendmail")
 
 
 def test_deliver_to_maildir(instance, sink, workdir, is_full, capsys, virtual):

@@ -2,6 +2,7 @@
 """postqueue, postsuper and postcat: side by side with Debian's on equal spools, and the criteria that only ours has."""
 import fcntl
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -247,6 +248,57 @@ def test_listing_into_a_pipe_that_ends(instance):
     done = subprocess.run(["bash", "-c", f"{system.program('postqueue')} -p | head -1"], env=system.env(), timeout=60,
                           capture_output=True, text=True, check=False)
     assert done.stdout.startswith("-Queue ID-") and done.stderr == ""
+
+
+@pytest.fixture
+def long_queue(instance):
+    """More than fits into the pipes between showq and a reader that stands still."""
+    system = instance(start=False)
+    for number in range(4000):
+        put_queue_file(system, "deferred", queue_file_bytes(f"s{number}@b.example", ["r@far.example"] * 3),
+                       mtime=time.time() + 900)
+    system.start()
+    return system
+
+
+def listing(system, **options):
+    return subprocess.Popen([system.program("postqueue"), "-p"], env=system.env(), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, **options)
+
+
+def test_progress_on_a_terminal(long_queue):
+    """How many messages have come, on one line that is cleared in the end."""
+    terminal, stderr = os.openpty()
+    with listing(long_queue, stderr=stderr) as process, open(terminal, "rb", buffering=0) as screen:
+        os.close(stderr)
+        time.sleep(0.6)
+        assert process.stdout.read().endswith(b" in 4000 Requests.\n")
+        assert process.wait(20) == 0
+        shown = screen.read(10000)
+    assert re.fullmatch(rb"(\r\d+ messages)+\r\x1b\[K", shown), shown
+
+
+def test_listings_side_by_side(long_queue):
+    """Three long listings under way do not keep a fourth waiting, and lose nothing."""
+    others = [listing(long_queue, stderr=subprocess.PIPE) for _ in range(3)]
+    try:
+        time.sleep(0.3)
+        start = time.monotonic()
+        with listing(long_queue, stderr=subprocess.PIPE) as fourth:
+            assert fourth.stdout.readline().startswith(b"-Queue ID-")
+            assert fourth.stdout.readline() and time.monotonic() - start < 1
+            assert all(process.poll() is None for process in others)
+            assert fourth.stdout.read().endswith(b" in 4000 Requests.\n")
+        assert all(process.poll() is None for process in others)
+        for process in others:
+            output, errors = process.communicate(timeout=30)
+            assert output.endswith(b" in 4000 Requests.\n") and output.count(b"r@far.example") == 12000
+            assert (process.returncode, errors) == (0, b"")
+    finally:
+        for process in others:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 def test_without_rights(instance):
