@@ -115,7 +115,7 @@ struct qmgr_message {
     int64_t trace_flags_offset;
     struct str filter, redirect, verp;
     int64_t next_recipient_offset; // more recipients are in the file from here on; 0 none
-    int64_t refilled_at;  // monotonic
+    int64_t refilled_at;  // monotonic; when recipients were read last
     size_t open;          // entries that are not settled, plus one while recipients are being added
     struct list waiting;  // entries that no agent has
     size_t waiting_count;

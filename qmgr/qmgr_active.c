@@ -109,6 +109,7 @@ static void activate(struct qmgr_message *m, const struct source *from, struct q
     if (from->fd >= 0)
         read_logs(m);
     log_active(m, from->recipients);
+    m->refilled_at = clock_ms();
     m->open = 1;
     qmgr_assignment_queue(a);
     qmgr_message_release(m);

@@ -2,6 +2,8 @@
 """What the queue manager decides: when, in which order, and how much of the active queue for whom."""
 import os
 import re
+import signal
+import socket
 import time
 
 import pytest
@@ -328,3 +330,129 @@ def test_clock_set_far_forward_returns_no_mail(instance, workdir):
     assert one.log.find("warning: the clock was set forward by")
     assert not one.log.find("status=expired")
     assert one.queue_ids("deferred") == [queue_id]
+
+
+# ---- Limits on recipients in memory
+
+def unsent_before_marks(one, queue_id):
+    """{number of a recipient of mark.example, which is sent as soon as it was read: how many before it were not sent yet}."""
+    sent, unsent = set(), {}
+    for number, domain in re.findall(rf"{queue_id}: to=<(\d+)@(slow|mark)\.example>, .*status=sent", one.log.text()):
+        if domain == "mark":
+            unsent[int(number)] = int(number) - sum(other < int(number) for other in sent)
+        sent.add(int(number))
+    return unsent
+
+
+LIMITED = {"default_recipient_limit": "40", "default_recipient_refill_limit": "1"}
+BATCHES = {**LIMITED, "default_recipient_refill_limit": "40", "default_recipient_refill_delay": "1000s"}
+
+
+@pytest.mark.parametrize("limits, most, at_second_batch", [
+    ({}, (90, 120), (25, 40)),
+    (LIMITED, (20, 60), (15, 40)),
+    ({**LIMITED, "smtp_recipient_limit": "20000"}, (80, 120), (15, 40)),
+    (BATCHES, (20, 60), (0, 9)),
+    ({**BATCHES, "smtp_recipient_refill_limit": "1"}, (20, 60), (15, 40)),
+    ({**BATCHES, "smtp_recipient_refill_delay": "1s"}, (20, 60), (10, 30)),
+], ids=["defaults", "limit", "limit-of-transport", "refill-limit", "refill-limit-of-transport", "refill-delay"])
+def test_recipients_in_memory(instance, sink, limits, most, at_second_batch):
+    """A message with more recipients than may be in memory is delivered wholly, and read as far as the limits allow."""
+    slow, quick = sink(), sink()
+    slow.on("eod", lambda session: time.sleep(0.3))
+    one = instance(start=False, main={**limits, "smtp_destination_recipient_limit": "5",
+                                      "smtp_destination_concurrency_limit": "1"})
+    one.main["transport_maps"] = one.table("transport", f"slow.example smtp:{slow.nexthop}\nmark.example smtp:{quick.nexthop}\n")
+    one.write()
+    recipients = [f"{number}@{'slow' if number % 10 else 'mark'}.example" for number in range(120)]
+    queue_id = put(one, "incoming", recipients)
+    one.start()
+    one.log.wait_for(rf"{queue_id}: removed$", timeout=40)
+    assert sorted(to for message in slow.messages + quick.messages for to in message.recipients) == sorted(recipients)
+    unsent = unsent_before_marks(one, queue_id)
+    assert most[0] <= max(unsent.values()) <= most[1], unsent
+    assert at_second_batch[0] <= unsent[40] <= at_second_batch[1], unsent
+
+
+@pytest.mark.parametrize("extra, least, most", [("50", 5, 16), ("1000", 40, 80)])
+def test_extra_recipient_limit(instance, sink, extra, least, most):
+    """How many recipients of a hanging destination are in memory beside the limit of the transport."""
+    hanging = sink()
+    hanging.on("connect", Hang(60))
+    one = instance(start=False, main={"relayhost": hanging.nexthop, "default_recipient_limit": "100",
+                                      "smtp_extra_recipient_limit": extra})
+    for number in range(100):
+        put(one, "incoming", [f"{number}.{other}@far.example" for other in range(10)])
+    one.start()
+    wait_until(lambda: len(one.queue_ids("active")) >= least, 10, lambda: f"{one.queue_ids('active')} active")
+    time.sleep(1)
+    assert least <= len(one.queue_ids("active")) <= most
+    hanging.forget()
+    one.restart()
+    hanging.wait(100, timeout=40, instance=one)
+    one.wait_queue_empty()
+
+
+# ---- Processes that hang
+
+@pytest.mark.parametrize("limit", ["1s", "60s"])
+def test_agent_that_does_not_greet(system, limit):
+    """Its mail is put off after qmgr_ipc_timeout, and no other mail waits for it."""
+    one = system("silent.example silent:\n", qmgr_ipc_timeout=limit)
+    one.start()
+    with socket.socket(socket.AF_UNIX) as agent:
+        path = one.queue_directory / "private" / "silent"
+        agent.bind(str(path))
+        path.chmod(0o666)
+        agent.listen()
+        queue_id = put(one, "incoming", ["x@silent.example", "y@other.example"])
+        one.run("postkick", "public", "qmgr", "I")
+        one.log.wait_for(rf"{queue_id}: to=<y@other.example>, .*status=sent", timeout=5)
+        if limit == "1s":
+            one.log.wait_for(rf"{queue_id}: to=<x@silent.example>, .*status=deferred", timeout=15)
+            one.wait_queued("deferred", 1)
+        else:
+            time.sleep(3)
+            assert one.queue_ids("active") == [queue_id] and not one.log.find("x@silent.example")
+
+
+def stopped(one, name):
+    """The process that runs a service, stopped; to be continued by the test."""
+    (process_id,) = set(re.findall(rf"postfix/{name}\[(\d+)\]", one.log.text()))
+    os.kill(int(process_id), signal.SIGSTOP)
+    return int(process_id)
+
+
+def test_agent_that_stops_during_a_delivery(system):
+    """After daemon_timeout the delivery counts as lost, and the message is tried again."""
+    one = system(daemon_timeout="3s", qmgr_ipc_timeout="1s", **QUICK)
+    one.start()
+    put(one, "incoming", ["first@a.example"])
+    one.run("postkick", "public", "qmgr", "I")
+    wait_sent(one, "first@a.example", 1)
+    agent = stopped(one, "discard")
+    try:
+        queue_id = put(one, "incoming", ["x@b.example"])
+        one.run("postkick", "public", "qmgr", "I")
+        one.log.wait_for(r"qmgr\[\d+\]: warning: private/discard: an agent went away with 1 deliveries", timeout=15)
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    one.log.wait_for(rf"{queue_id}: removed$", timeout=20)
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_queue_manager_that_stands_still(system, is_ended):
+    """It is ended after qmgr_daemon_timeout (not daemon_timeout) and started again; the mail comes through."""
+    one = system(**{"qmgr_daemon_timeout" if is_ended else "daemon_timeout": "2s"}, service_throttle_time="1s")
+    one.start()
+    put(one, "incoming", ["first@a.example"])
+    one.run("postkick", "public", "qmgr", "I")
+    wait_sent(one, "first@a.example", 1)
+    process_id = stopped(one, "qmgr")
+    time.sleep(3)
+    queue_id = put(one, "incoming", ["x@b.example"])
+    os.kill(process_id, signal.SIGCONT)
+    one.run("postkick", "public", "qmgr", "I", check=False)
+    one.log.wait_for(rf"{queue_id}: removed$", timeout=20)
+    assert bool(one.log.find(r"qmgr pid \d+ killed by signal 14")) == is_ended
+    assert (f"qmgr[{process_id}]: {queue_id}: removed" in one.log.text()) != is_ended
