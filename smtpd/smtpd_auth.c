@@ -119,7 +119,9 @@ static void authenticate(struct smtpd_session *s, struct str mechanism, struct s
     net_addr_add_text(&local, &s->local);
     const struct sasl_peer peer = {.client_address = s->client_address, .client_port = s->client_port, .server_address = buf_str(&local),
                                    .server_port = arena_strf(&s->transaction_arena, "%u", net_addr_port(&s->local)),
-                                   .is_encrypted = s->tls.is_on};
+                                   .is_encrypted = s->tls.is_on,
+                                   .has_valid_certificate = s->tls.has_certificate && s->tls.is_trusted,
+                                   .certificate_name = s->tls.subject};
     struct sasl_exchange *x = sasl_exchange_new(s->daemon->sasl, &peer);
     sasl_exchange_start(x, mechanism, initial, &answer);
     log_library(&answer);

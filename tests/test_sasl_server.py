@@ -6,12 +6,14 @@ import shutil
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import time
 
 import pytest
 
 from harness import Dialogue, free_port, make_message, wait_until
+from harness.certificates import Identity
 from harness.sasl import CyrusFiles, Dovecot, FakeAuthServer, b64, plain, saslauthd, scram, slow_mux
 
 SECRET = "s3cret-Words"
@@ -551,6 +553,55 @@ def test_dovecot_requests(instance, made):
     assert request[0] == "AUTH" and request[2:5] == ["PLAIN", "service=mail", "nologin"]
     assert "lip=127.0.0.1" in request and "rip=127.0.0.1" in request and "secured" not in request
     assert request[-1] == "resp=" + plain("fred", SECRET)
+
+
+def under_tls(one, identity):
+    """EHLO, STARTTLS with a client certificate (None: without one), EHLO again."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if identity:
+        context.load_cert_chain(identity.cert, identity.key)
+    talk = one.dialogue(ehlo="client.example")
+    talk.expect("STARTTLS", 220)
+    talk.socket = context.wrap_socket(talk.socket)
+    talk.ehlo_reply = talk.command("EHLO client.example")
+    return talk
+
+
+@pytest.mark.dromos
+def test_external_is_by_client_certificate(instance, made, tmp_path):
+    """Dovecot's server hears that a trusted certificate was shown, and its name; of any other certificate it hears nothing."""
+    os.chmod(tmp_path, 0o755)
+    authority = Identity(tmp_path, "authority.example")
+    fred = Identity(tmp_path, "fred", signer=authority, usage="clientAuth")
+    stranger = Identity(tmp_path, "fred", label="stranger")
+    one = with_dovecot(instance, start=False, smtpd_sasl_mechanism_filter="external, plain", smtpd_tls_security_level="may",
+                       smtpd_tls_cert_file=authority.cert, smtpd_tls_key_file=authority.key, smtpd_tls_CAfile=authority.cert,
+                       smtpd_tls_ask_ccert="yes")
+
+    def answer(fields):
+        names = [field.split("=", 1)[1] for field in fields if field.startswith("cert_username=")]
+        return f"OK\t{fields[1]}\tuser={names[0]}" if names and "valid-client-cert" in fields else f"FAIL\t{fields[1]}"
+
+    server = fake(one, made, answer=answer, greeting=FakeAuthServer.GREETING.replace("SPID", "MECH\tEXTERNAL\nSPID"))
+    with under_tls(one, fred) as talk:
+        assert "AUTH PLAIN EXTERNAL" in talk.ehlo_reply[1]
+        talk.expect("AUTH EXTERNAL =", 235)
+        talk.envelope("fred@test.example", "a@far.example")  # the login lets it relay
+        talk.expect("Subject: x\r\n\r\nx\r\n.", 250)
+    assert one.log.find(r": client=.*, sasl_method=EXTERNAL, sasl_username=fred$")
+    request = [fields for fields in server.requests if fields[0] == "AUTH"][-1]
+    assert request[2] == "EXTERNAL" and request[-4:] == ["secured", "valid-client-cert", "cert_username=fred", "resp="]
+    for identity in (stranger, None):
+        with under_tls(one, identity) as talk:
+            talk.expect("AUTH EXTERNAL =", 535)
+            talk.expect("AUTH EXTERNAL " + b64("fred"), 535)
+    with one.dialogue(ehlo="x") as talk:
+        talk.expect("AUTH EXTERNAL =", 535)
+    with under_tls(one, fred) as talk:  # what was proved under TLS stays with that session
+        talk.expect("AUTH EXTERNAL", 235)
+    refused = [fields for fields in server.requests if fields[0] == "AUTH"][1:-1]
+    assert len(refused) == 5 and not any("cert" in field for fields in refused for field in fields[5:-1])
 
 
 @pytest.mark.dromos

@@ -203,6 +203,10 @@ void dovecot_add_auth(struct buf *b, const struct dovecot_request *r)
     add_field(b, "rport", r->peer->client_port);
     if (r->peer->is_encrypted)
         buf_add_cstr(b, "\tsecured");
+    if (r->peer->has_valid_certificate) { // a name that nobody vouches for is none
+        buf_add_cstr(b, "\tvalid-client-cert");
+        add_field(b, "cert_username", r->peer->certificate_name);
+    }
     if (r->response.ptr != NULL) { // last, as the protocol wants it
         buf_add_cstr(b, "\tresp=");
         buf_add_str(b, r->response);

@@ -99,7 +99,8 @@ END_TEST
 
 START_TEST(requests)
 {
-    const struct sasl_peer peer = {STR("192.0.2.1"), STR("1234"), STR("192.0.2.2"), STR("25"), true};
+    struct sasl_peer peer = {.client_address = STR("192.0.2.1"), .client_port = STR("1234"), .server_address = STR("192.0.2.2"),
+                             .server_port = STR("25"), .is_encrypted = true, .certificate_name = STR("mallory")};
     struct dovecot_request r = {7, STR("PLAIN"), STR("sm\ttp"), STR("AGE="), &peer};
     struct buf b = BUF_INIT;
 
@@ -110,6 +111,11 @@ START_TEST(requests)
     buf_clear(&b);
     dovecot_add_auth(&b, &r);
     ck_assert_int_lt(str_find_str(buf_str(&b), STR("resp=")), 0);
+    peer.has_valid_certificate = true;
+    peer.certificate_name = STR("fred\tnologin");
+    buf_clear(&b);
+    dovecot_add_auth(&b, &r);
+    ck_assert(str_ends(buf_str(&b), STR("\tsecured\tvalid-client-cert\tcert_username=fred\001tnologin\n")));
     buf_release(&b);
 }
 END_TEST

@@ -49,6 +49,8 @@ void sasl_server_close(struct sasl_server *server);                             
 struct sasl_peer { // of one session
     struct str client_address, client_port, server_address, server_port;
     bool is_encrypted;
+    bool has_valid_certificate;   // its own, which a trusted authority signed
+    struct str certificate_name;  // the common name in that certificate; "" none
 };
 // The mechanisms on offer, "PLAIN LOGIN", by security options and filter. 1, 0 none, -1 they cannot be had now.
 int sasl_server_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err) CO MUST_CHECK;
