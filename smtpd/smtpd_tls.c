@@ -39,6 +39,26 @@ static int log_level(struct str text)
     return text.len > 0 && text.ptr[0] >= '0' && text.ptr[0] <= '9' ? text.ptr[0] - '0' : 0;
 }
 
+int smtpd_tls_log_level(struct smtpd_tls *t, struct str client_name, struct str client_address)
+{
+    struct buf value = BUF_INIT;
+    struct err err = ERR_INIT;
+    int level = t->log_level;
+    int found = table_list_lookup(t->log_level_maps, client_name, &value, NULL, &err);
+    if (found == 0)
+        found = table_list_lookup(t->log_level_maps, client_address, &value, NULL, &err);
+    struct str text = str_trim(buf_str(&value));
+    if (found < 0)
+        log_warn("smtpd_tls_loglevel_maps: %s", err.text);
+    else if (found > 0 && text.len == 1 && text.ptr[0] >= '0' && text.ptr[0] <= '4')
+        level = log_level(text);
+    else if (found > 0)
+        log_warn("smtpd_tls_loglevel_maps: " STR_FMT "[" STR_FMT "]: bad level \"%s\"", STR_ARG(client_name), STR_ARG(client_address),
+                 buf_cstr(&value));
+    buf_release(&value);
+    return level;
+}
+
 static struct str protocols_of(const struct smtpd_tls *t, const struct settings *set)
 {
     return t->is_required ? set->smtpd_tls_mandatory_protocols : set->smtpd_tls_protocols;
@@ -63,6 +83,11 @@ static int open_context(struct smtpd_tls *t, const struct settings *set, struct 
                                    .has_session_cache = set->smtpd_tls_session_cache_database.len > 0};
     if (choose_ciphers(t, set, err) < 0)
         return -1;
+    if (tls_ticket_cipher_is_usable(set->tls_session_ticket_cipher))
+        o.ticket_cipher = set->tls_session_ticket_cipher;
+    else if (set->tls_session_ticket_cipher.len > 0)
+        log_warn("tls_session_ticket_cipher: \"" STR_FMT "\" is no CBC cipher with blocks of 128 bits and a key of 128 to 256: no session tickets",
+                 STR_ARG(set->tls_session_ticket_cipher));
     tls_options_from_settings(set, &t->groups, &o.common);
     o.common.ciphers = buf_str(&t->ciphers);
     o.common.protocols = protocols_of(t, set);
@@ -87,6 +112,7 @@ struct smtpd_tls *smtpd_tls_open(const struct settings *set)
     co_event_init(&t->checked);
     set_level(t, set);
     t->log_level = log_level(set->smtpd_tls_loglevel);
+    t->log_level_maps = table_list_open(set->smtpd_tls_loglevel_maps, TABLE_FOLD_KEYS);
     if (!t->is_wanted)
         return t;
     if (t->log_level >= 2)
@@ -109,6 +135,7 @@ void smtpd_tls_close(struct smtpd_tls *t)
         return;
     tls_server_context_close(t->context);
     tls_service_free(t->service);
+    table_list_close(t->log_level_maps);
     buf_release(&t->groups);
     buf_release(&t->ciphers);
     mem_free(t);

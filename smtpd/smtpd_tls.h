@@ -10,7 +10,8 @@ struct smtpd_tls {
     bool is_required;  // nothing but a few commands without TLS
     bool is_wrapped;   // the first byte is TLS
     bool asks_certificate, requires_certificate;
-    int log_level;
+    int log_level; // of all but those in:
+    struct table_list *log_level_maps;
     struct tls_service *service;
     struct tls_server_context *context; // NULL: it could not be set up
     struct buf groups, ciphers;
@@ -21,5 +22,8 @@ struct smtpd_tls {
     bool is_checking, has_failed;
     struct co_event checked;
 };
+
+// How much is logged of a client's TLS: smtpd_tls_loglevel_maps by its name, then its address; else smtpd_tls_loglevel.
+int smtpd_tls_log_level(struct smtpd_tls *t, struct str client_name, struct str client_address) CO;
 
 #endif

@@ -556,6 +556,36 @@ def test_tickets(instance, certificates, version):
         one.log.wait_for(r"key-exchange X25519 server-signature RSA-PSS \(2048 bits\)$")
 
 
+@pytest.mark.dromos
+@pytest.mark.parametrize("cipher, resumes", [("aes-128-cbc", True), ("camellia-256-cbc", True), ("", False), ("aes-256-gcm", False),
+                                             ("des-ede3-cbc", False), ("nonsense", False)])
+def test_cipher_of_tickets(instance, certificates, cipher, resumes):
+    one = instance(main=tls_parameters(certificates, tls_session_ticket_cipher=cipher))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = client_context(version=version)
+        with secured(one, context) as dialogue:
+            dialogue.expect("NOOP", 250)
+            session = dialogue.socket.session
+        with secured(one, context, session=session) as dialogue:
+            assert dialogue.socket.session_reused == resumes
+            send(dialogue, one)
+    if cipher and not resumes:
+        assert one.log.find(rf'warning: tls_session_ticket_cipher: "{cipher}" is no CBC cipher')
+
+
+@pytest.mark.dromos
+@pytest.mark.parametrize("table, is_logged, is_bad", [
+    ("static:0", False, False), ("inline:{127.0.0.1=0}", False, False), ("inline:{unknown=0}", False, False),
+    ("inline:{{client.test=0},{192.0.2.1=0}}", True, False), ("inline:{{unknown=1},{127.0.0.1=0}}", True, False),
+    ("inline:{127.0.0.1=loud}", True, True), ("inline:{127.0.0.1=5}", True, True)])
+def test_log_level_by_client(instance, certificates, table, is_logged, is_bad):
+    one = instance(main=tls_parameters(certificates, smtpd_peername_lookup="no", smtpd_tls_loglevel_maps=table))
+    with secured(one) as dialogue:
+        send(dialogue, one)
+    assert bool(one.log.find("TLS connection established from")) == is_logged
+    assert bool(one.log.find("warning: smtpd_tls_loglevel_maps: unknown\\[127.0.0.1\\]: bad level")) == is_bad
+
+
 def test_sessions_survive_a_restart_of_the_server_process(instance, certificates):
     """The ticket keys are in tlsmgr: any smtpd process resumes what another began."""
     one = instance(main=tls_parameters(certificates, max_use="1"))

@@ -84,7 +84,10 @@ struct tls_server_options {
     bool trusts_server_certificates; // tls_trust_server_ccerts: a certificate need not be made for clients
     int64_t session_seconds;       // 0: no resumption
     bool has_session_cache;        // keeper->session_put and _get serve
+    struct str ticket_cipher;      // one that tls_ticket_cipher_is_usable; "": no tickets
 };
+// Whether tickets can be sealed with it: CBC, blocks of 128 bits, a key of 128 to 256 bits.
+bool tls_ticket_cipher_is_usable(struct str name);
 struct tls_server_context;
 struct tls_server_context *tls_server_context_open(const struct tls_server_options *o, struct err *err);
 // The chains to offer from now on (several: RSA and ECDSA side by side); handshakes under way keep the old ones. The caller frees its chains.

@@ -20,7 +20,7 @@ static const struct tls_keeper *keeper_of(SSL *ssl)
 
 // ---- Tickets
 
-static EVP_CIPHER *ticket_cipher; // fetched once: looking it up by name costs more than using it
+static EVP_CIPHER *ticket_cipher; // of all contexts; fetched once: looking it up by name costs more than using it
 
 static int key_the_ticket(struct tls_ticket_key *k, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool is_new)
 {
@@ -114,17 +114,38 @@ static int name_callback(SSL *ssl, int *alert, void *arg)
     return rc;
 }
 
+static EVP_CIPHER *fetch_cipher(struct str name)
+{
+    struct buf text = BUF_INIT;
+    buf_add_str(&text, name);
+    EVP_CIPHER *cipher = name.len > 0 && str_is_printable(name) ? EVP_CIPHER_fetch(NULL, buf_cstr(&text), NULL) : NULL;
+    buf_release(&text);
+    ERR_clear_error();
+    return cipher;
+}
+
+bool tls_ticket_cipher_is_usable(struct str name)
+{
+    struct tls_ticket_key key;
+    EVP_CIPHER *cipher = fetch_cipher(name);
+    bool is_usable = cipher != NULL && EVP_CIPHER_get_mode(cipher) == EVP_CIPH_CBC_MODE && EVP_CIPHER_get_block_size(cipher) == 16 &&
+                     EVP_CIPHER_get_iv_length(cipher) == 16 && EVP_CIPHER_get_key_length(cipher) >= 16 &&
+                     EVP_CIPHER_get_key_length(cipher) <= (int)sizeof key.aes;
+    EVP_CIPHER_free(cipher);
+    return is_usable;
+}
+
 void tls_server_resume_init(SSL_CTX *ctx, const struct tls_server_options *o)
 {
     const struct tls_keeper *keeper = o->common.keeper;
     if (keeper != NULL && keeper->chains_for_name != NULL)
         SSL_CTX_set_tlsext_servername_callback(ctx, name_callback);
-    if (keeper == NULL || o->session_seconds <= 0 || keeper->ticket_key == NULL) {
+    if (keeper == NULL || o->session_seconds <= 0 || keeper->ticket_key == NULL || o->ticket_cipher.len == 0) {
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         SSL_CTX_set_num_tickets(ctx, 0);
     } else {
-        if (ticket_cipher == NULL)
-            ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+        EVP_CIPHER_free(ticket_cipher);
+        ticket_cipher = fetch_cipher(o->ticket_cipher);
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_callback);
         SSL_CTX_set_num_tickets(ctx, 1);
     }

@@ -214,7 +214,7 @@ static void setup(void)
 {
     make_identity(&identities[0], EVP_RSA_gen(2048), "first.example");
     make_identity(&identities[1], EVP_EC_gen("P-256"), "second.example");
-    server_options = (struct tls_server_options){.common = {.ciphers = STR("ALL"), .keeper = &keeper, .protocols = STR(">=TLSv1.2"), .groups = STR("X25519 nonsense prime256v1")}};
+    server_options = (struct tls_server_options){.ticket_cipher = STR("aes-256-cbc"), .common = {.ciphers = STR("ALL"), .keeper = &keeper, .protocols = STR(">=TLSv1.2"), .groups = STR("X25519 nonsense prime256v1")}};
     client_options = (struct tls_options){.protocols = STR(">=TLSv1.2")};
     client_start = (struct tls_client_start){.check = TLS_CHECK_NONE};
     client_body = NULL;
