@@ -2,8 +2,10 @@
 """TLS to other servers: levels, policy tables, certificates, refusals, wrapper mode, kept connections."""
 import os
 import re
+import shutil
 import smtplib
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -270,6 +272,59 @@ def test_per_site_tables(client, sink, peers, table, level, is_tls, is_sent):
     assert ("status=sent" in line) == is_sent, line
     if is_sent:
         assert bool(server.wait(1)[0].tls) == is_tls
+
+
+def hashed(system, name, authority):
+    """A directory of authorities as OpenSSL looks them up, where the agents may read."""
+    folder = system.config_directory / name
+    folder.mkdir()
+    folder.chmod(0o755)
+    shutil.copy(authority.cert, folder / "authority.pem")
+    subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True, timeout=60)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["smtp_tls_CApath", "elsewhere", "nothing"])
+def test_directory_of_authorities(client, sink, good, authority, place):
+    """Authorities are looked up in smtp_tls_CApath during the handshake, wherever that directory is."""
+    system = client({"x": (sink(tls=good.server_context()), "secure match=nexthop")}, smtp_tls_CAfile="")
+    if place != "nothing":
+        folder = hashed(system, "authorities", authority)
+        if place == "elsewhere":
+            folder = folder.rename(system.directory / "authorities")
+        system.set(smtp_tls_CApath=folder)
+    line = deliver(system, ["x"])["x"]
+    assert ("status=deferred (Server certificate not verified)" if place == "nothing" else "status=sent") in line, line
+
+
+@pytest.mark.parametrize("appends", ["yes", "no"])
+def test_the_systems_authorities_count_if_told(client, sink, good, authority, appends):
+    """The system's store is what OpenSSL's environment variables name: here a directory with the test's authority."""
+    system = client({"x": (sink(tls=good.server_context()), "secure match=nexthop")}, smtp_tls_CAfile="", tls_append_default_CA=appends)
+    folder = hashed(system, "system", authority)
+    system.stop()
+    system.environment["SSL_CERT_DIR"] = str(folder)
+    system.set(import_environment="MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C SSL_CERT_DIR DROMOS_DNS_SERVERS")
+    system.start()
+    line = deliver(system, ["x"])["x"]
+    assert ("status=sent" if appends == "yes" else "status=deferred (Server certificate not verified)") in line, line
+
+
+@pytest.mark.parametrize("main, kind, status", [
+    ({}, None, "tls=none, .*status=sent"), ({"smtp_use_tls": "yes"}, "stranger", "tls=may, .*status=sent"),
+    ({"smtp_use_tls": "yes"}, None, "status=sent"), ({"smtp_enforce_tls": "yes"}, "good", "tls=verify, .*status=sent"),
+    ({"smtp_enforce_tls": "yes"}, "stranger", "status=deferred .Server certificate not verified"),
+    ({"smtp_enforce_tls": "yes"}, None, "status=deferred .TLS is required, but was not offered"),
+    ({"smtp_enforce_tls": "yes", "smtp_tls_enforce_peername": "no"}, "stranger", "tls=encrypt, .*status=sent"),
+    ({"smtp_enforce_tls": "yes", "smtp_tls_security_level": "may"}, "stranger", "tls=may, .*status=sent"),
+    ({"smtp_use_tls": "yes", "smtp_tls_security_level": "none"}, "good", "tls=none, .*status=sent")])
+def test_old_parameters(client, sink, peers, main, kind, status):
+    server = sink(tls=peers[kind].server_context() if kind else None)
+    system = client({"x": (server, None)}, **{"smtp_tls_policy_maps": "", "smtp_tls_security_level": "", **main})
+    line = deliver(system, ["x"])["x"]
+    assert re.search(status, line), line
+    if "status=sent" in line:
+        assert bool(server.wait(1)[0].tls) == (kind is not None and "tls=none" not in line)
 
 
 def test_starttls_offers_are_noted(client, sink, good):

@@ -59,6 +59,15 @@ static void add_tables(struct dir_list *list, const struct service_run *run)
     for (char **override = run->options.overrides; *override != NULL; override++)
         add_tables_of(list, run->ctx.conf, str_from(*override));
 }
+
+// Directories of authorities: the TLS library looks in them during a handshake.
+static void add_authorities(struct dir_list *list, const struct settings *s)
+{
+    const struct str dirs[] = {s->smtp_tls_CApath, s->lmtp_tls_CApath, s->smtpd_tls_CApath};
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
+        add_dir(list, dirs[i]);
+}
+
 void service_enter_jail(struct service_run *run)
 {
     struct err err = ERR_INIT;
@@ -76,6 +85,7 @@ void service_enter_jail(struct service_run *run)
         add_dir(&readable, s->config_directory);
         add_dir(&readable, s->queue_directory);
         add_tables(&readable, run);
+        add_authorities(&readable, s);
     }
     if (!run->is_confined) {
         add_dir(&writable, STR("/dev/null"));
