@@ -71,8 +71,8 @@ def leaves(authority):
 class World:
     """A domain with a record, a web server, a mail server; and a system that sends there."""
 
-    def __init__(self, instance, sink, authority, leaves, web="web", mx_leaf="mx", **main):
-        self.web = PolicyServer(leaves[web])
+    def __init__(self, instance, sink, authority, leaves, web="web", mx_leaf="mx", web_leaf=None, **main):
+        self.web = PolicyServer(web_leaf or leaves[web])
         self.mail = sink(tls=leaves[mx_leaf].server_context())
         self.dns = DnsServer({(DOMAIN, "MX"): [(10, MX)], (MX, "A"): ["127.0.0.1"], ("_mta-sts." + DOMAIN, "TXT"): ["v=STSv1; id=20260101T1;"]})
         self.system = instance(start=False)
@@ -285,3 +285,38 @@ def test_mail_waits_when_the_service_is_not_there(world):
     w.start()
     assert re.search(rf"dsn=4\.7\.5, status=deferred \(cannot learn the MTA-STS policy of {DOMAIN}\)", w.send())
     assert not w.mail.messages
+
+
+def test_web_servers_that_hang_hold_up_their_own_domains_only(world, authority):
+    slow = [f"slow{i}.example" for i in range(20)]
+    leaf = authority.issue(*(f"mta-sts.{name}" for name in (DOMAIN, *slow)))
+    w = world(web_leaf=leaf, mtasts_fetch_timeout="9s")
+    w.dns.records.update({("_mta-sts." + name, "TXT"): ["v=STSv1; id=1;"] for name in slow})
+    w.dns.records.update({(name, "MX"): [(10, MX)] for name in slow})
+    routes = ",".join(f"{{{name}=smtp:{name}:{w.mail.port}}}" for name in (DOMAIN, *slow))
+    w.system.main["transport_maps"] = f"inline:{{{routes}}}"
+    w.system.write()
+    released = threading.Event()
+
+    def answer(handler):
+        if handler.headers["Host"] != "mta-sts." + DOMAIN:
+            released.wait(30)
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/plain")
+        handler.end_headers()
+        handler.wfile.write(policy())
+
+    w.web.answer = answer
+    w.start()
+    with w.system.dialogue(ehlo="client.example") as talk:
+        for name in slow:
+            talk.envelope("joe@client.example", f"joe@{name}")
+            talk.expect("Subject: x\r\n\r\n.", 250)
+    wait_until(lambda: len(w.web.requests) == len(slow), 8, lambda: f"a question for each: {w.web.requests}")
+    begun = time.monotonic()
+    assert re.search(r"tls=secure.*status=sent", w.send())
+    assert time.monotonic() - begun < 4
+    assert not w.system.log.find(r"to=<joe@slow")
+    released.set()
+    wait_until(lambda: w.system.log.count(r"to=<joe@slow\d+\.example>,.*tls=secure.*status=sent") == len(slow), 20,
+               lambda: w.system.log.text()[-3000:])
