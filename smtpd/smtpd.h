@@ -263,7 +263,8 @@ struct smtpd_path {
     size_t param_count;
 };
 enum smtpd_path_status { SMTPD_PATH_OK, SMTPD_PATH_SYNTAX, SMTPD_PATH_BAD_ADDRESS /* logged */ };
-enum smtpd_path_status smtpd_path_parse(struct smtpd_session *s, struct str keyword /* "FROM:" */, struct str arguments, struct smtpd_path *path_r);
+enum smtpd_path_status smtpd_path_parse(struct smtpd_session *s, struct str keyword /* "FROM:" */, struct str arguments, struct smtpd_path *path_r) CO;
+bool smtpd_is_malformed(struct smtpd_session *s, struct str address) CO; // no mail can go there, whatever the tables say
 void smtpd_reply_unsupported(struct smtpd_session *s, const struct smtp_parameter *p);
 
 // Command handlers: each sends exactly one reply (or closes).

@@ -124,7 +124,7 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
 }
 
 // Sender and parameters. False when an error reply was sent.
-static bool take_arguments(struct smtpd_session *s, struct str arguments)
+static bool take_arguments(struct smtpd_session *s, struct str arguments) CO
 {
     struct smtpd_path path;
     switch (smtpd_path_parse(s, STR("FROM:"), arguments, &path)) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // smtpd_path.c: the address in MAIL and RCPT, and the parameters after it.
 // Trust: whatever the client sends. An address is taken as leniently as administrators expect (no angle brackets, a lone '>' at its
-// end), unless strict_rfc821_envelopes; its domain must be one that mail can go to.
+// end), unless strict_rfc821_envelopes; it must be one that mail can go to, by its form.
+// Suspends: table lookups.
 #include "smtpd/smtpd.h"
 
 static struct str skip_blanks(struct str s)
@@ -22,20 +23,15 @@ static struct str without_stray_bracket(struct smtpd_session *s, struct str path
     return arena_strf(&s->transaction_arena, STR_FMT STR_FMT, STR_ARG(str_slice(path, 0, end - 1)), STR_ARG(str_slice(path, end, path.len)));
 }
 
-static bool is_domain_fine(struct str address)
+bool smtpd_is_malformed(struct smtpd_session *s, struct str address)
 {
-    struct str domain = address_domain(address);
-    if (str_find(address, '@') < 0)
-        return true;
-    if (str_ends(domain, STR(".")))
-        domain.len--;
-    return address_domain_is_valid(domain) || address_domain_is_literal(domain);
+    return address.len > 0 && access_is_malformed(s->access, address);
 }
 
-static bool parse_address(struct smtpd_session *s, struct str path, struct smtpd_path *path_r)
+static bool parse_address(struct smtpd_session *s, struct str path, struct smtpd_path *path_r) CO
 {
     if (address_parse_path(path, s->settings->strict_rfc821_envelopes, &s->transaction_arena, &path_r->address, &path_r->rest) < 0 ||
-        !address_is_sane(path_r->address) || !is_domain_fine(path_r->address))
+        !address_is_sane(path_r->address) || smtpd_is_malformed(s, path_r->address))
         return false;
     path_r->sent = str_trim(str_slice(path, 0, (size_t)(path_r->rest.ptr - path.ptr)));
     if (path_r->rest.len == 0)

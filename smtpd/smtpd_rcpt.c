@@ -38,7 +38,7 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
     return false;
 }
 
-static bool take_arguments(struct smtpd_session *s, struct str arguments, struct submit_recipient *rcpt)
+static bool take_arguments(struct smtpd_session *s, struct str arguments, struct submit_recipient *rcpt) CO
 {
     struct smtpd_path path;
     enum smtpd_path_status status = smtpd_path_parse(s, STR("TO:"), arguments, &path);
@@ -126,7 +126,7 @@ void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
     }
     struct arena_mark mark = arena_mark(&s->transaction_arena);
     if (address_parse_path(without_name(shown), false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address) ||
-        (rest.len > 0 && !(str_is_nocase(rest, STR("SMTPUTF8")) && s->settings->smtputf8_enable)))
+        (rest.len > 0 && !(str_is_nocase(rest, STR("SMTPUTF8")) && s->settings->smtputf8_enable)) || smtpd_is_malformed(s, address))
         smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
     else if (smtpd_allows(s, ACCESS_RCPT, address))
         smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(rest.len > 0 ? str_trim(str_slice(shown, 0, shown.len - rest.len)) : shown));

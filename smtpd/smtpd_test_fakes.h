@@ -121,6 +121,11 @@ void access_session_end_transaction(struct access_session *as)
 {
     buf_clear(&decided.recipients);
 }
+bool access_is_malformed(struct access_session *as, struct str address)
+{
+    struct str domain = address_domain(address);
+    return str_find(address, '@') >= 0 && !address_domain_is_valid(domain) && !address_domain_is_literal(domain);
+}
 bool access_rewrites_headers(struct access_session *as, const struct access_facts *facts)
 {
     return false;

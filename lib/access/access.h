@@ -100,6 +100,9 @@ void access_session_end_transaction(struct access_session *as); // forgets MAIL 
 // Runs the lists of a stage as smtpd_delay_reject wants them. The verdict and its texts live in `arena`.
 void access_decide(struct access_session *as, enum access_stage stage, const struct access_facts *facts, struct arena *arena,
                    struct access_verdict *verdict_r) CO;
+// Can no mail go to that address, whatever the tables say, so that it is refused as bad syntax? A failed lookup says no: the
+// restrictions meet the same failure.
+bool access_is_malformed(struct access_session *as, struct str address) CO;
 // Are message headers from this client rewritten as local ones (local_header_rewrite_clients)? A failed lookup says no.
 bool access_rewrites_headers(struct access_session *as, const struct access_facts *facts) CO;
 void access_reason_add(struct buf *b, const struct access_reason *reason); // "smtpd_relay_restrictions[3] reject_unauth_destination"

@@ -3,6 +3,15 @@
 // Trust: addresses come from the client. Suspends: table lookups.
 #include "lib/access/access_impl.h"
 
+bool access_is_malformed(struct access_session *as, struct str address)
+{
+    struct err err = ERR_INIT;
+    int is_malformed = route_address_is_malformed(as->access->route, address, &err);
+    if (is_malformed < 0)
+        log_warn(STR_FMT ": %s", STR_ARG(address), err.text);
+    return is_malformed > 0;
+}
+
 enum access_word judge_unlisted(struct access_walk *w, const struct access_rule *r)
 {
     bool is_sender = r->keyword->detail == UNLISTED_SENDER;

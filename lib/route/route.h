@@ -25,6 +25,10 @@ struct route_result {
 // Results in `arena`. A malformed address resolves to the error transport with a 5.1.3 text.
 int route_resolve(struct route *r, struct str sender, struct str recipient, struct arena *arena,
                   struct route_result *result_r, struct err *err) CO MUST_CHECK;
+// Would a recipient of that form resolve to the error transport whatever the tables of its class say? By its domain, its local part,
+// or what is left of it when routes through us are followed. An empty local part
+// is for the tables to judge. 1/0/-1.
+int route_address_is_malformed(struct route *r, struct str address, struct err *err) CO MUST_CHECK;
 // Standard form: append @$myorigin to a bare name, .$mydomain to a one-word domain, swap %, drop routes: by the
 // parameters and the rewrite context (local or remote; remote uses remote_header_rewrite_domain). Result in arena.
 int route_rewrite(struct route *r, bool is_local_context, struct str address, struct arena *arena,

@@ -24,6 +24,16 @@ static bool is_rerouted_here(const struct route *r, struct str local)
            (set->allow_percent_hack && str_rfind(local, '%') > 0) || (set->swap_bangpath && str_find(local, '!') > 0);
 }
 
+// With resolve_numeric_domain, user@192.0.2.1 is user@[192.0.2.1].
+static void bracket_numeric_domain(const struct route *r, struct str *address, struct arena *arena)
+{
+    struct str domain = address_domain(*address);
+    struct net_addr addr;
+
+    if (r->settings->resolve_numeric_domain && str_find(domain, ':') < 0 && !str_starts(domain, STR("[")) && net_addr_parse(domain, 0, &addr) == 0)
+        *address = arena_strf(arena, STR_FMT "@[" STR_FMT "]", STR_ARG(address_local(*address)), STR_ARG(domain));
+}
+
 // Follows user%dom@here and the like. 0, -1; the address in standard form in *address.
 static int follow_routes(struct route *r, struct str *address, struct arena *arena, struct route_result *result,
                          struct err *err) CO
@@ -34,6 +44,7 @@ static int follow_routes(struct route *r, struct str *address, struct arena *are
         *address = set->empty_address_recipient;
     if (str_find(*address, '@') < 0 || str_ends(*address, STR(".")))
         *address = route_rewrite_in(r, *address, r->myorigin, set->mydomain, arena);
+    bracket_numeric_domain(r, address, arena);
     for (unsigned i = 0; i < REROUTES_MAX; i++) {
         struct str local = address_local(*address);
         int is_local;
@@ -44,6 +55,7 @@ static int follow_routes(struct route *r, struct str *address, struct arena *are
             return is_local;
         result->has_source_route = true;
         *address = route_rewrite_in(r, local, r->myorigin, set->mydomain, arena);
+        bracket_numeric_domain(r, address, arena);
     }
     return 0;
 }
@@ -62,12 +74,7 @@ static bool domain_is_bad(const struct route *r, struct str domain)
         return !r->settings->resolve_null_domain;
     if (domain.ptr[0] == '[')
         return !address_domain_is_literal(domain);
-    if (address_domain_is_valid(domain)) {
-        struct net_addr addr;
-        bool ends_in_digit = domain.ptr[domain.len - 1] >= '0' && domain.ptr[domain.len - 1] <= '9';
-        return ends_in_digit && !r->settings->resolve_numeric_domain && net_addr_parse(domain, 0, &addr) == 0;
-    }
-    return true;
+    return !address_domain_is_valid(domain); // which no IP address is
 }
 
 static bool is_bad_address(const struct route *r, struct str address)
@@ -79,6 +86,18 @@ static bool is_bad_address(const struct route *r, struct str address)
     if (local.ptr[0] == '-' && !r->settings->allow_min_user)
         return true;
     return domain_is_bad(r, address_domain(address));
+}
+
+int route_address_is_malformed(struct route *r, struct str address, struct err *err)
+{
+    struct arena arena = ARENA_INIT;
+    struct route_result unused = {.class = ROUTE_ERROR};
+    int rc = follow_routes(r, &address, &arena, &unused, err);
+
+    if (rc == 0)
+        rc = address_local(address).len > 0 ? is_bad_address(r, address) : domain_is_bad(r, address_domain(address));
+    arena_release(&arena);
+    return rc;
 }
 
 // sender_dependent_* lookup: full address, then @domain; the null sender has a key of its own. 1/0/-1; DUNNO is 0.

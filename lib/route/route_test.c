@@ -99,9 +99,29 @@ START_TEST(bad_addresses_resolve_to_an_error)
     ck_assert_int_eq(strncmp(resolve("u@"), want, strlen(want)), 0);
     ck_assert_int_eq(strncmp(resolve("@far.example"), want, strlen(want)), 0);
     ck_assert_int_eq(strncmp(resolve("a\nb@far.example"), want, strlen(want)), 0);
+    static const char *const bad[] = {"-u@far.example", "u@-bad.example", "u@192.0.2.1", "u@@example.com", "u%@example.com", "-u", "-u%far.example@example.com"};
+    static const char *const good[] = {"u", "@far.example", "u@far.example", "u@@far", "u@[192.0.2.1]", "u-@far.example", "u@far.example.", "u%far.example@example.com"};
+    struct err err = ERR_INIT;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(route_address_is_malformed(route, str_from(bad[i]), &err) == 1, "%s", bad[i]);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        ck_assert_msg(route_address_is_malformed(route, str_from(good[i]), &err) == 0, "%s", good[i]);
     struct route_result result;
     ck_assert_int_eq(route_resolve(route, STR(""), STR("joe\0x"), &arena, &result, NULL), 0);
     ck_assert_int_eq(result.class, ROUTE_ERROR);
+}
+END_TEST
+
+START_TEST(odd_addresses_may_be_let_in)
+{
+    struct err err = ERR_INIT;
+    set.resolve_numeric_domain = set.allow_min_user = true;
+    ck_assert_str_eq(resolve("-u@192.0.2.1"), "smtp|[192.0.2.1]|-u@[192.0.2.1]");
+    ck_assert_str_eq(resolve("u@[192.0.2.1]"), "smtp|[192.0.2.1]|u@[192.0.2.1]");
+    ck_assert_str_eq(resolve("joe@127.0.0.1"), "local|mx.example.com|joe@[127.0.0.1]");
+    ck_assert_int_eq(route_address_is_malformed(route, STR("-u@192.0.2.1"), &err), 0);
+    ck_assert_int_eq(route_address_is_malformed(route, STR("u@123"), &err), 1);
+    set.resolve_numeric_domain = set.allow_min_user = false;
 }
 END_TEST
 
@@ -303,6 +323,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, each_class_has_its_transport);
     tcase_add_test(tc, bad_addresses_resolve_to_an_error);
+    tcase_add_test(tc, odd_addresses_may_be_let_in);
     tcase_add_test(tc, routes_through_us_are_followed_and_flagged);
     tcase_add_test(tc, relayhost_and_sender_maps_choose_the_next_hop);
     tcase_add_test(tc, transport_maps_override);
