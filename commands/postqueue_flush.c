@@ -6,10 +6,9 @@
 #include "commands/postqueue.h"
 #include "lib/base/log.h"
 #include "lib/ipc/flush_client.h"
+#include "lib/ipc/qmgr_client.h"
 #include "lib/mail/address.h"
 #include "lib/table/table.h"
-
-enum { RELEASE_SECONDS = 60 };
 
 static const char *service_path(struct postqueue *pq, struct str name)
 {
@@ -77,17 +76,6 @@ struct release {
     int64_t count;
 };
 
-static int release_one(struct postqueue *pq, struct ipc_conn *conn, struct str id) CO
-{
-    struct ipc_msg m = IPC_MSG_INIT;
-    struct ipc_view answer;
-    ipc_begin(&m, 1, "release");
-    ipc_add_str(&m, "id", id);
-    int rc = ipc_end(&m) < 0 ? -1 : ipc_call(conn, &m, &answer, clock_deadline(RELEASE_SECONDS), &pq->err);
-    ipc_msg_release(&m);
-    return rc;
-}
-
 static void ask_release(void *arg)
 {
     co_assert_running();
@@ -95,10 +83,10 @@ static void ask_release(void *arg)
     struct postqueue *pq = r->pq;
     struct str rest = buf_str(&r->ids), id;
     const char *path = service_path(pq, pq->settings.queue_service_name);
-    struct ipc_conn *conn = ipc_connect(path, clock_deadline(RELEASE_SECONDS), &pq->err);
+    struct ipc_conn *conn = ipc_connect(path, clock_deadline(QMGR_CLIENT_SECONDS), &pq->err);
     pq->result = conn == NULL ? -1 : 0;
     while (pq->result == 0 && str_token(&rest, "\n", &id))
-        pq->result = release_one(pq, conn, id);
+        pq->result = qmgr_client_release(conn, id, &pq->err);
     ipc_conn_free(conn);
     co_loop_stop();
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: ISC
 // bounce_client.c: one request and one answer to the bounce, defer and trace services, over kept connections.
-// Suspends: every call. Limits: KEPT_MAX idle connections for each service.
+// Suspends: every call. Limits: IPC_POOL_MAX idle connections for each service.
 #include "lib/agent/bounce_client.h"
 
 #include <stdio.h>
 
+#include "lib/ipc/ipc_pool.h"
 #include "lib/mail/queue_file.h"
 
-enum { KEPT_MAX = 4, APPEND_SECONDS = 100, FLUSH_SECONDS = 600 };
+enum { APPEND_SECONDS = 100, FLUSH_SECONDS = 600 };
 
 struct kept {
     const char *which;
     const char *path;
-    struct ipc_conn *idle[KEPT_MAX];
-    unsigned count;
+    struct ipc_pool pool;
 };
 static struct kept services[] = {
-    {"bounce", "private/bounce", {NULL}, 0},
-    {"defer", "private/defer", {NULL}, 0},
-    {"trace", "private/trace", {NULL}, 0},
+    {"bounce", "private/bounce", {{NULL}, 0}},
+    {"defer", "private/defer", {{NULL}, 0}},
+    {"trace", "private/trace", {{NULL}, 0}},
 };
 
 static struct kept *find_service(const char *which)
@@ -29,33 +29,13 @@ static struct kept *find_service(const char *which)
     bug("no such log service: %s", which);
 }
 
-// An idle connection that is still open, or NULL.
-static struct ipc_conn *take_idle(struct kept *k)
-{
-    while (k->count > 0) {
-        struct ipc_conn *conn = k->idle[--k->count];
-        if (ipc_is_alive(conn))
-            return conn;
-        ipc_conn_free(conn);
-    }
-    return NULL;
-}
-
-static void give_back(struct kept *k, struct ipc_conn *conn)
-{
-    if (k->count < KEPT_MAX)
-        k->idle[k->count++] = conn;
-    else
-        ipc_conn_free(conn);
-}
-
 // Sends m and checks the answer "ok". Releases m.
 static int ask(const char *which, struct ipc_msg *m, int64_t seconds, struct err *err) CO
 {
     struct kept *k = find_service(which);
     struct ipc_view answer;
     int64_t deadline = clock_deadline(seconds);
-    struct ipc_conn *conn = take_idle(k);
+    struct ipc_conn *conn = ipc_pool_take(&k->pool);
     if (conn == NULL)
         conn = ipc_connect(k->path, deadline, err);
     if (conn == NULL || ipc_call(conn, m, &answer, deadline, err) < 0) {
@@ -68,7 +48,7 @@ static int ask(const char *which, struct ipc_msg *m, int64_t seconds, struct err
         struct str reason = ipc_str_or(&answer, "reason", STR("refused"));
         rc = err_set(err, ERR_TEMPORARY, STR_FMT, STR_ARG(reason));
     }
-    give_back(k, conn);
+    ipc_pool_give(&k->pool, conn);
     ipc_msg_release(m);
     return rc;
 }

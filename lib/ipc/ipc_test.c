@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/ipc/ipc_pool.h"
 #include "lib/ipc/service_internal.h"
 
 static struct raw as_raw(const struct buf *b)
@@ -171,6 +172,33 @@ static void receive_big(void *arg)
     co_loop_stop();
 }
 
+// Idle connections come back while their peers live, the last one first; what is over the limit is closed.
+static void keep_idle(void *arg)
+{
+    co_assert_running();
+    struct pair *p = arg;
+    struct ipc_pool pool = {.count = 0};
+    struct ipc_conn *first = ipc_conn_new(p->fds[0]), *peer = ipc_conn_new(p->fds[1]);
+    ck_assert_ptr_null(ipc_pool_take(&pool));
+    ipc_pool_give(&pool, first);
+    for (int i = 0; i < IPC_POOL_MAX; i++) {
+        int fds[2];
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        ipc_pool_give(&pool, ipc_conn_new(fds[0]));
+        close(fds[1]); // its end is seen when it is taken
+    }
+    ck_assert_uint_eq(pool.count, IPC_POOL_MAX);
+    ck_assert_ptr_eq(ipc_pool_take(&pool), first);
+    ck_assert_uint_eq(pool.count, 0);
+    ipc_pool_give(&pool, first);
+    ipc_pool_clear(&pool);
+    ck_assert_uint_eq(pool.count, 0);
+    ck_assert(!ipc_is_alive(peer));
+    ipc_conn_free(peer);
+    p->is_done = true;
+    co_loop_stop();
+}
+
 static void run(void (*fn)(void *))
 {
     struct pair p = {.is_done = false};
@@ -213,6 +241,12 @@ static int parse(const char *line, struct arena *arena, struct service_options *
     return service_options_parse(o_r, arena, argc, kept, &err);
 }
 
+START_TEST(idle_connections_are_kept)
+{
+    run(keep_idle);
+}
+END_TEST
+
 START_TEST(options_are_parsed)
 {
     struct arena arena = ARENA_INIT;
@@ -244,6 +278,7 @@ int main(void)
     tcase_add_test(t, too_large_is_taken_back);
     tcase_add_test(t, frames_and_descriptors_travel);
     tcase_add_test(t, large_frames_of_two_senders_do_not_mix);
+    tcase_add_test(t, idle_connections_are_kept);
     tcase_add_test(t, options_are_parsed);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

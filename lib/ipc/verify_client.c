@@ -1,39 +1,16 @@
 // SPDX-License-Identifier: ISC
 // verify_client.c: one request and one answer to the verify service, over kept connections.
 //
-// Suspends: every call. Limits: KEPT_MAX idle connections.
+// Suspends: every call. Limits: IPC_POOL_MAX idle connections.
 #include "lib/ipc/verify_client.h"
 
 #include "lib/base/log.h"
+#include "lib/ipc/ipc_pool.h"
 
-#define KEPT_MAX     8
 #define CALL_SECONDS 60
 #define POLL_MS      50 // the first pause; each is twice the one before, up to address_verify_poll_delay
 
-// Of the process: as the service is.
-static struct {
-    struct ipc_conn *idle[KEPT_MAX];
-    unsigned count;
-} kept;
-
-static struct ipc_conn *take_idle(void)
-{
-    while (kept.count > 0) {
-        struct ipc_conn *conn = kept.idle[--kept.count];
-        if (ipc_is_alive(conn))
-            return conn;
-        ipc_conn_free(conn);
-    }
-    return NULL;
-}
-
-static void give_back(struct ipc_conn *conn)
-{
-    if (kept.count < KEPT_MAX)
-        kept.idle[kept.count++] = conn;
-    else
-        ipc_conn_free(conn);
-}
+static struct ipc_pool pool; // of the process: as the service is
 
 static struct ipc_conn *connect_service(const struct settings *settings, int64_t deadline, struct err *err) CO
 {
@@ -93,7 +70,7 @@ static int converse(const struct settings *settings, const struct exchange *x, s
     int rc = -1;
 
     for (bool was_kept = true, works = false; was_kept && !works;) {
-        struct ipc_conn *conn = take_idle();
+        struct ipc_conn *conn = ipc_pool_take(&pool);
         was_kept = conn != NULL;
         if (conn == NULL)
             conn = connect_service(settings, deadline, err);
@@ -103,7 +80,7 @@ static int converse(const struct settings *settings, const struct exchange *x, s
         works = ipc_call(conn, &m, &view, deadline, err) == 0;
         if (works) {
             rc = take_answer(&view, x, err);
-            give_back(conn);
+            ipc_pool_give(&pool, conn);
         } else {
             ipc_conn_free(conn);
         }

@@ -3,19 +3,17 @@
 // caches that several processes share.
 //
 // Trust: the service is a peer daemon: its frames are checked by lib/ipc. Suspends: always.
-// Limits: KEPT_MAX idle connections a process.
-#include "lib/ipc/ipc.h"
+// Limits: IPC_POOL_MAX idle connections a process and service.
+#include "lib/ipc/ipc_pool.h"
 #include "lib/table/table_cache_impl.h"
 
-#define KEPT_MAX      4
 #define QUERY_SECONDS 100
 
 // A service and the connections to it, as long as a table that asks it is open.
 struct proxy_service {
     const char *standard_name;
     char *name; // NULL: the standard one
-    struct ipc_conn *kept[KEPT_MAX];
-    size_t kept_count;
+    struct ipc_pool pool;
     unsigned users;
 };
 
@@ -38,21 +36,10 @@ void table_set_proxy_services(struct str reads, struct str writes)
     process.writes.name = mem_dup_str(writes);
 }
 
-static struct ipc_conn *take_kept(struct proxy_service *service)
-{
-    while (service->kept_count > 0) {
-        struct ipc_conn *last = service->kept[--service->kept_count];
-        if (ipc_is_alive(last))
-            return last;
-        ipc_conn_free(last);
-    }
-    return NULL;
-}
-
 static void give_back(struct proxy_service *service, struct ipc_conn *conn, bool works)
 {
-    if (works && service->kept_count < KEPT_MAX && service->users > 0)
-        service->kept[service->kept_count++] = conn;
+    if (works && service->users > 0)
+        ipc_pool_give(&service->pool, conn);
     else
         ipc_conn_free(conn);
 }
@@ -131,7 +118,7 @@ static int converse(struct table *t, const struct exchange *x, struct err *err) 
     int found = -1;
 
     while (!works && was_kept) {
-        struct ipc_conn *conn = take_kept(p->service);
+        struct ipc_conn *conn = ipc_pool_take(&p->service->pool);
         was_kept = conn != NULL;
         if (conn == NULL)
             conn = connect_service(p->service, clock_deadline(QUERY_SECONDS), err);
@@ -204,10 +191,8 @@ static void proxy_close(void *data)
     struct proxy_service *service = p->service;
 
     mem_free(p);
-    if (--service->users > 0)
-        return;
-    while (service->kept_count > 0)
-        ipc_conn_free(service->kept[--service->kept_count]);
+    if (--service->users == 0)
+        ipc_pool_clear(&service->pool);
 }
 
 const struct table_type table_type_proxy = {"proxy", true, false, proxy_open, proxy_lookup, NULL, proxy_close,

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/ipc/qmgr_client.h"
 #include "lib/mail/address.h"
 #include "services/flush/flush.h"
 
 #define ANSWER_SECONDS 30
-#define QMGR_SECONDS   60
 
 static int init(struct service_context *ctx, struct err *err)
 {
@@ -41,18 +41,6 @@ static void deinit(struct service_context *ctx)
 
 // ---- The queue manager
 
-static int release_one(struct ipc_conn *conn, struct str id, struct err *err) CO
-{
-    struct ipc_msg m = IPC_MSG_INIT;
-    struct ipc_view answer;
-    ipc_begin(&m, 1, "release");
-    ipc_add_str(&m, "id", id);
-    (void)ipc_end(&m);
-    int rc = ipc_call(conn, &m, &answer, clock_deadline(QMGR_SECONDS), err);
-    ipc_msg_release(&m);
-    return rc;
-}
-
 static bool is_deferred(const struct flush_state *st, struct str id)
 {
     struct buf path = BUF_INIT;
@@ -66,13 +54,13 @@ static int release_all(const struct flush_state *st, struct str name, struct str
 {
     struct err ignored = ERR_INIT;
     struct str id;
-    struct ipc_conn *conn = ipc_connect(st->qmgr_path, clock_deadline(QMGR_SECONDS), err);
+    struct ipc_conn *conn = ipc_connect(st->qmgr_path, clock_deadline(QMGR_CLIENT_SECONDS), err);
     int rc = conn == NULL ? -1 : 0;
     while (str_token(&ids, "\n", &id)) {
         if (!is_deferred(st, id))
             continue;
         if (rc == 0)
-            rc = release_one(conn, id, err);
+            rc = qmgr_client_release(conn, id, err);
         if (rc < 0 && flush_file_add(st, name, id, &ignored) < 0)
             log_warn("%s", ignored.text);
     }
