@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """pickup: what happens to local mail that cleanup refuses, and to files that are no mail."""
 import os
+import threading
+import time
 
 import pytest
 
@@ -93,3 +95,20 @@ def test_requeued_mail_that_is_done_is_removed(relay, bounced):
         assert notice.sender == "" and notice.recipients == ["joe@a.example"] and b"Subject: test" in notice.data
     else:
         assert next_hop.count == 0
+
+
+@pytest.mark.root
+def test_message_requeued_during_its_delivery(relay):
+    """postsuper -r takes a message that the next hop is about to accept: it is delivered once, and nothing is left of it."""
+    system, next_hop = relay()
+    has_all = threading.Event()
+    next_hop.on("eod", lambda session: has_all.set() or time.sleep(2))
+    submit(system, TO)
+    assert has_all.wait(20)
+    (queue_id,) = system.queue_ids("active")
+    assert "Requeued: 1 message" in system.run("postsuper", "-r", queue_id).stderr
+    system.log.wait_for(rf"{queue_id}: to=<{TO}>, .*status=sent", timeout=10)
+    system.run("postkick", "public", "pickup", "W")
+    system.log.wait_for(rf"pickup\[\d+\]: maildrop/{queue_id}: all recipients are done: removed$")
+    system.wait_queue_empty()
+    assert next_hop.count == 1 and not system.queue_ids("corrupt")
