@@ -568,16 +568,36 @@ def under_tls(one, identity):
     return talk
 
 
+def with_certificates(instance, folder, **main):
+    """An instance that asks for client certificates, one of fred's, and one of somebody who calls himself fred."""
+    os.chmod(folder, 0o755)
+    authority = Identity(folder, "authority.example")
+    fred = Identity(folder, "fred", signer=authority, usage="clientAuth")
+    stranger = Identity(folder, "fred", label="stranger")
+    one = with_dovecot(instance, start=False, smtpd_sasl_mechanism_filter="external, plain", smtpd_tls_security_level="may",
+                       smtpd_tls_cert_file=authority.cert, smtpd_tls_key_file=authority.key, smtpd_tls_CAfile=authority.cert,
+                       smtpd_tls_ask_ccert="yes", **main)
+    return one, fred, stranger
+
+
+@pytest.mark.dromos
+@pytest.mark.root
+@needs_dovecot
+def test_external_with_dovecot(instance, accounts, made, tmp_path):
+    one, fred, stranger = with_certificates(instance, tmp_path)
+    made.append(Dovecot(one.directory / "dovecot", one.queue_directory / "private" / "auth", accounts.owner, pwd_group(accounts.owner),
+                        trusts_certificates=True))
+    one.start()
+    for identity, claim, code in ((fred, "", 235), (stranger, "", 535), (None, "", 535), (fred, b64("admin"), 535)):
+        with under_tls(one, identity) as talk:
+            talk.expect("AUTH EXTERNAL", 334)
+            talk.expect(claim, code)
+
+
 @pytest.mark.dromos
 def test_external_is_by_client_certificate(instance, made, tmp_path):
     """Dovecot's server hears that a trusted certificate was shown, and its name; of any other certificate it hears nothing."""
-    os.chmod(tmp_path, 0o755)
-    authority = Identity(tmp_path, "authority.example")
-    fred = Identity(tmp_path, "fred", signer=authority, usage="clientAuth")
-    stranger = Identity(tmp_path, "fred", label="stranger")
-    one = with_dovecot(instance, start=False, smtpd_sasl_mechanism_filter="external, plain", smtpd_tls_security_level="may",
-                       smtpd_tls_cert_file=authority.cert, smtpd_tls_key_file=authority.key, smtpd_tls_CAfile=authority.cert,
-                       smtpd_tls_ask_ccert="yes")
+    one, fred, stranger = with_certificates(instance, tmp_path)
 
     def answer(fields):
         names = [field.split("=", 1)[1] for field in fields if field.startswith("cert_username=")]

@@ -104,10 +104,7 @@ default_internal_group = {group}
 auth_mechanisms = {mechanisms}
 auth_failure_delay = 0
 disable_plaintext_auth = no
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%n {folder}/users
-}}
+{passdb}
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home=/nonexistent
@@ -126,12 +123,16 @@ service stats {{
 }}
 """
 
+PASSWORDS = "passdb {{\n driver = passwd-file\n args = scheme=PLAIN username_format=%n {folder}/users\n}}"
+CERTIFICATES = "auth_ssl_username_from_cert = yes\npassdb {{\n driver = static\n args = nopassword=y\n}}"
+
 
 class Dovecot:
     """Dovecot with nothing but its authentication service, listening on `socket`."""
 
     def __init__(self, folder, socket_path, user, group, users=(("fred", "secret"),), port=None,
-                 mechanisms="plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 external anonymous"):
+                 mechanisms="plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 external anonymous",
+                 trusts_certificates=False):
         self.folder = Path(folder)
         self.folder.mkdir(exist_ok=True)
         os.chmod(self.folder, 0o755)
@@ -140,7 +141,8 @@ class Dovecot:
         (self.folder / "users").write_text(text, encoding="utf-8")
         os.chmod(self.folder / "users", 0o644)
         listeners = f"inet_listener {{\n address = 127.0.0.1\n port = {port}\n }}" if port else ""
-        (self.folder / "dovecot.conf").write_text(DOVECOT_CONF.format(folder=self.folder, socket=self.socket, user=user, group=group,
+        passdb = (CERTIFICATES if trusts_certificates else PASSWORDS).format(folder=self.folder)
+        (self.folder / "dovecot.conf").write_text(DOVECOT_CONF.format(passdb=passdb, folder=self.folder, socket=self.socket, user=user, group=group,
                                                                       mechanisms=mechanisms, listeners=listeners), encoding="utf-8")
         self.program = None
         self.start()
