@@ -69,7 +69,7 @@ static void fit_address_status(char *status, const struct access_subject *subjec
     if (!is_sender && strcmp(subject->class, "Recipient address") != 0)
         strcpy(status + 1, ".0.0");
     else if (status[4] >= '0' && status[4] <= '8' && status[5] == '\0')
-        status[4] = (is_sender ? for_sender : for_recipient)[status[4] - '0'];
+        status[4] = is_sender ? for_sender[status[4] - '0'] : for_recipient[status[4] - '0'];
 }
 
 static void set_status(char *out, size_t size, const struct access_subject *subject, struct access_reply reply)
