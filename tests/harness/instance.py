@@ -179,8 +179,10 @@ class Instance:
                      self.log.path.parent):
             path.mkdir(parents=True, exist_ok=True)
         os.chmod(self.mail_directory, 0o1777)
-        if SANITIZED:  # every daemon writes its report there
-            os.chmod(self.log.path.parent, 0o1777)
+        if SANITIZED:  # every daemon writes its report there; one in a chroot sees the same name below the queue directory
+            for folder in self._report_folders():
+                folder.mkdir(parents=True, exist_ok=True)
+                os.chmod(folder, 0o1777)
         self._set_owner(self.data_directory, owner.pw_uid, owner.pw_gid, 0o700)
         if self.user:
             for path in (self.queue_directory, self.log.path.parent, self.config_directory):
@@ -433,9 +435,13 @@ class Instance:
     def remove(self):
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _report_folders(self):
+        folder = self.directory / "log"
+        return folder, self.queue_directory / folder.relative_to("/")
+
     def sanitizer_reports(self):
         """What the sanitizers found; their notes about what they support are left out."""
-        texts = [path.read_text(errors="replace") for path in (self.directory / "log").glob("sanitizer*")]
+        texts = [path.read_text(errors="replace") for folder in self._report_folders() for path in folder.glob("sanitizer*")]
         return "".join(text for text in texts if "ERROR: " in text or "runtime error" in text)
 
 
