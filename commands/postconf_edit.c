@@ -46,16 +46,36 @@ static int add_change(struct editor *e, const char *text, struct err *err)
     return 0;
 }
 
-static struct change *find_change(const struct editor *e, struct str line)
+// The text up to the sign, which may stand in a continuation line, without line ends.
+static bool read_name(struct str text, struct buf *name_r)
 {
-    struct str rest = line, name;
-    if (!str_cut(&rest, '=', &name))
-        return NULL;
-    name = conf_trim(name);
-    for (size_t i = 0; i < e->count; i++)
-        if (str_is(e->changes[i].name, name))
-            return &e->changes[i];
-    return NULL;
+    struct str line, name;
+    for (bool is_first = true; text.len > 0; is_first = false) {
+        (void)str_cut(&text, '\n', &line);
+        struct str content = conf_trim(line);
+        if (!is_first && (content.len == 0 || content.ptr[0] == '#'))
+            continue;
+        if (!is_first && !conf_is_blank(line.ptr[0]))
+            return false;
+        bool has_sign = str_cut(&line, '=', &name);
+        buf_add_str(name_r, name);
+        if (has_sign)
+            return true;
+    }
+    return false;
+}
+
+// The change of the logical line that `text` begins with.
+static struct change *find_change(const struct editor *e, struct str text)
+{
+    struct buf name = BUF_INIT;
+    struct change *found = NULL;
+    if (read_name(text, &name))
+        for (size_t i = 0; i < e->count; i++)
+            if (str_is(e->changes[i].name, conf_trim(buf_str(&name))))
+                found = &e->changes[i];
+    buf_release(&name);
+    return found;
 }
 
 static void add_assignment(struct editor *e, const struct change *c)
@@ -63,13 +83,14 @@ static void add_assignment(struct editor *e, const struct change *c)
     buf_addf(e->out, STR_FMT " = " STR_FMT "\n", STR_ARG(c->name), STR_ARG(c->value));
 }
 
-static void edit_line(struct editor *e, struct str line)
+// `line` is what `text`, the rest of the file, begins with.
+static void edit_line(struct editor *e, struct str line, struct str text)
 {
     struct str content = conf_trim(line);
     bool is_plain = content.len == 0 || content.ptr[0] == '#';
     bool is_continuation = !is_plain && conf_is_blank(line.ptr[0]);
     if (!is_plain && !is_continuation) {
-        e->current = find_change(e, line);
+        e->current = find_change(e, text);
         if (e->current != NULL) {
             e->current->used++;
             if (e->edit == POSTCONF_EDIT_SET)
@@ -97,10 +118,11 @@ int postconf_edit_text(struct str text, enum postconf_edit edit, char *const *ed
         status = add_change(&e, edits[i], err);
     struct str rest = text, line;
     while (status == 0 && rest.len > 0) {
+        struct str from_here = rest;
         str_cut(&rest, '\n', &line);
         if (line.ptr + line.len == text.ptr + text.len) // no newline at the end of the file
             rest = STR("");
-        edit_line(&e, line);
+        edit_line(&e, line, from_here);
     }
     for (size_t i = 0; status == 0 && i < e.count; i++) {
         if (e.changes[i].used > 1)

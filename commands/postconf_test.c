@@ -32,6 +32,18 @@ START_TEST(edits)
 }
 END_TEST
 
+// The sign may stand in a continuation line.
+START_TEST(edit_of_a_name_over_lines)
+{
+    char change[] = "a=new", *changes[] = {change, NULL};
+    struct buf out = BUF_INIT;
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(postconf_edit_text(STR("a\n# between\n  = 1\nb\nc = 2\n"), POSTCONF_EDIT_SET, changes, &out, &err), 0);
+    ck_assert_str_eq(buf_cstr(&out), "a = new\n# between\nb\nc = 2\n");
+    buf_release(&out);
+}
+END_TEST
+
 START_TEST(edit_errors)
 {
     expect_edit(POSTCONF_EDIT_SET, "a", NULL, NULL);
@@ -85,6 +97,7 @@ int main(void)
     Suite *suite = suite_create("postconf");
     TCase *tc = tcase_create("postconf");
     tcase_add_test(tc, edits);
+    tcase_add_test(tc, edit_of_a_name_over_lines);
     tcase_add_test(tc, edit_errors);
     tcase_add_test(tc, rows);
     suite_add_tcase(suite, tc);
