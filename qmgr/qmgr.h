@@ -231,6 +231,7 @@ struct qmgr_agent {
     struct co_event out_filled;
     unsigned references;
     bool is_closed;
+    bool is_leaving; // finishes what it has, and takes no more
     int64_t idle_since;
 };
 void qmgr_agent_connect(struct qmgr_transport *t); // starts the conversation with one more agent

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/agent/agent.h"
@@ -89,6 +90,24 @@ void qmgr_agent_give(struct qmgr_agent *a, struct qmgr_entry *e)
     co_event_signal(&a->out_filled);
 }
 
+static void let_go(struct qmgr_agent *a)
+{
+    list_remove(&a->link); // not chosen again
+    a->is_leaving = true;
+    co_event_signal(&a->out_filled);
+}
+
+// What the agent has may be under way still, so it is not given to others before the connection ends.
+static void send_failed(struct qmgr_agent *a, const struct err *err)
+{
+    if (a->is_closed || co_has_finished(a->reader))
+        return;
+    if (err->errnum == EPIPE)
+        let_go(a); // it reads no more
+    else
+        co_cancel(a->reader);
+}
+
 static void writer_main(void *arg)
 {
     co_assert_running();
@@ -96,6 +115,10 @@ static void writer_main(void *arg)
     struct err err = ERR_INIT;
     struct ipc_msg batch = IPC_MSG_INIT;
     while (!a->is_closed) {
+        if (a->out.data.len == 0 && a->is_leaving) {
+            shutdown(ipc_conn_fd(a->conn), SHUT_WR);
+            break;
+        }
         if (a->out.data.len == 0) {
             // Woken by the next request or by the end of the connection.
             if (co_event_wait(&a->out_filled, CLOCK_NEVER) < 0)
@@ -106,8 +129,7 @@ static void writer_main(void *arg)
         a->out = batch;
         batch = sending;
         if (ipc_send(a->conn, &batch, clock_deadline(a->transport->qmgr->settings->qmgr_ipc_timeout), &err) < 0) {
-            if (!a->is_closed && !co_has_finished(a->reader))
-                co_cancel(a->reader);
+            send_failed(a, &err);
             break;
         }
     }
@@ -121,6 +143,10 @@ static void writer_main(void *arg)
 static int take_answer(struct qmgr_agent *a, const struct ipc_view *view, struct err *err)
 {
     struct delivery_done done;
+    if (str_is(view->verb, STR("bye"))) {
+        let_go(a);
+        return 0;
+    }
     if (delivery_done_read(view, &done, err) < 0)
         return -1;
     if (view->id >= a->capacity || a->slots[view->id] == NULL)

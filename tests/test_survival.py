@@ -222,6 +222,48 @@ def test_reload_under_load_loses_nothing(instance, sink):
     assert max(marks(next_hop).values()) == 1, "a reload must not deliver twice"
 
 
+def reload_now(system):
+    system.reload()
+
+
+def stop_and_start(system):
+    system.restart()
+
+
+def kill_queue_manager(system):
+    (pid,) = system.pids("qmgr")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: system.pids("qmgr") not in ([], [pid]), 10, "the queue manager to come back")
+
+
+def kill_master_and_start(system):
+    """The agent outlives its master."""
+    system.kill_master()
+    system.start()
+
+
+@pytest.mark.parametrize("is_lmtp", [False, True], ids=["smtp", "lmtp"])
+@pytest.mark.parametrize("disturb, seconds", [(reload_now, 4), (stop_and_start, 1.5), (kill_queue_manager, 4),
+                                              (kill_master_and_start, 4)])
+def test_delivery_under_way_goes_on_to_its_end(instance, sink, disturb, seconds, is_lmtp):
+    """The next hop takes its time at the end of data. It accepts, so the message must not be sent again."""
+    next_hop = sink()
+    arrived = threading.Event()
+
+    def slow(_session):
+        arrived.set()
+        time.sleep(seconds)
+    next_hop.on("eod", slow)
+    system = instance(main={**FAST, **({"default_transport": f"lmtp:inet:127.0.0.1:{next_hop.port}"} if is_lmtp
+                                       else {"relayhost": next_hop.nexthop})})
+    smtp_send(system, "joe@client.example", TO)
+    assert arrived.wait(10)
+    disturb(system)
+    system.wait_queue_empty()
+    assert next_hop.count == 1 and next_hop.commands.count("DATA") == 1
+    assert system.log.count(r"status=sent") == 1 and not system.log.find(r"status=(deferred|bounced)")
+
+
 @pytest.fixture
 def small_file_system(workdir):
     """A RAM file system of 4 MiB for a queue; root only."""

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // agent_serve.c: an agent's side of one connection from the queue manager.
 // Trust: the queue manager's frames are checked; one that is malformed ends the connection.
-// Suspends: everywhere. What runs when the connection ends is finished, its answer dropped.
+// Suspends: everywhere. What runs when the connection ends is finished, its answer dropped: the process stays for it, and the lock
+// on the queue file keeps the next queue manager away.
 #include "lib/agent/agent.h"
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
@@ -80,6 +81,7 @@ static void run_job(struct serving_job *job) CO
     s->running--;
     co_event_signal(&s->one_finished);
     send_answers(s);
+    service_delivery_end(s->ctx);
 }
 
 static void job_main(void *arg)
@@ -105,6 +107,7 @@ static int accept_request(struct serving *s, const struct ipc_view *view) CO
         return -1;
     }
     s->running++;
+    service_delivery_begin(s->ctx);
     if (s->capacity == 1) {
         run_job(job);
         return 0;
@@ -128,6 +131,21 @@ static int next_request(struct serving *s, struct ipc_view *view_r) CO
     return rc == 1;
 }
 
+// We take no more requests, but deliveries are under way: the queue manager sends what it has assigned, closes its side, and
+// waits for the answers. Were the connection to end now, it would give those deliveries to others.
+static void leave(struct serving *s) CO
+{
+    struct err err = ERR_INIT;
+    struct ipc_view view;
+    ipc_begin(&s->answers, 0, "bye");
+    if (ipc_end(&s->answers) == 0)
+        send_answers(s);
+    int64_t deadline = clock_deadline(SEND_SECONDS);
+    while (!s->is_broken && ipc_recv(s->conn, &view, deadline, &err) == 1)
+        if (accept_request(s, &view) < 0)
+            break;
+}
+
 void delivery_serve(struct service_context *ctx, struct service_client *client, unsigned capacity,
                     void (*fn)(struct service_context *ctx, struct delivery *d))
 {
@@ -148,5 +166,7 @@ void delivery_serve(struct service_context *ctx, struct service_client *client, 
         if (accept_request(s, &view) < 0)
             break;
     }
+    if (s->running > 0 && !s->is_broken)
+        leave(s);
     serving_unref(s);
 }

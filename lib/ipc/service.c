@@ -15,6 +15,7 @@
 #include "lib/sys/sys.h"
 
 enum { MANY_SESSIONS = 10000, STANDARD_SESSIONS = 100, END_GRACE_MS = 3000, WATCHDOG_TURNS = 4 };
+enum { DELIVERY_END_MS = 3000 }; // master kills what is left a second later
 
 static struct service_run run; // the one service of this process
 
@@ -141,6 +142,20 @@ void service_unhold(struct service_context *ctx)
     service_end_if_done(&run);
 }
 
+void service_delivery_begin(struct service_context *ctx)
+{
+    run.deliveries++;
+    service_hold(ctx);
+}
+
+void service_delivery_end(struct service_context *ctx)
+{
+    if (run.deliveries == 0)
+        bug("service_delivery_end without service_delivery_begin");
+    run.deliveries--;
+    service_unhold(ctx);
+}
+
 unsigned service_sessions(void)
 {
     return run.sessions;
@@ -160,10 +175,21 @@ static void status_readable(int fd, int events, void *arg)
     service_retire(&run.ctx);
 }
 
+static void end_now(void *arg)
+{
+    co_loop_stop();
+}
+
 static void terminated(int signo, void *arg)
 {
-    run.ctx.is_retiring = true;
-    co_loop_stop();
+    if (run.deliveries == 0) {
+        run.ctx.is_retiring = true;
+        co_loop_stop();
+    } else if (run.end_timer == NULL) {
+        run.end_timer = co_timer_new(end_now, NULL);
+        co_timer_set(run.end_timer, clock_ms() + DELIVERY_END_MS);
+        service_retire(&run.ctx);
+    }
 }
 
 static int64_t idle_limit_ms(void)

@@ -74,6 +74,10 @@ struct service {
 int service_main(const struct service *service, int argc, char **argv); // returns main's status
 void service_hold(struct service_context *ctx);    // background work under way: do not end for idleness or retirement yet
 void service_unhold(struct service_context *ctx);
+// The same for a delivery: what the next hop has perhaps taken must not be cut short, so SIGTERM (master stops) waits for it, too,
+// a few seconds, before all that runs is cancelled.
+void service_delivery_begin(struct service_context *ctx);
+void service_delivery_end(struct service_context *ctx);
 unsigned service_sessions(void);                   // under way in this process
 // Waits for the next request on a kept connection: as ipc_recv, but returns 0 at once when the process retires meanwhile.
 int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_view *view_r, int64_t deadline,

@@ -38,6 +38,7 @@ struct service_run {
     struct arena arena;
     struct service_listener *listeners;
     unsigned sessions, holds, accepters;
+    unsigned deliveries;     // held as well
     unsigned load;           // sessions by weight
     unsigned reported_level; // see service_accept.c
     uint64_t used, use_limit;
@@ -45,7 +46,7 @@ struct service_run {
     struct co_event room; // load fell below the limit
     struct list idle;     // kept connections that wait for their next request
     struct co_watch *status_watch;
-    struct co_timer *idle_timer, *watchdog;
+    struct co_timer *idle_timer, *watchdog, *end_timer;
     int64_t last_active; // clock_ms
     struct err err;      // of the start: one, for each takes half a kilobyte of stack
     bool is_confined;    // chroot was done
