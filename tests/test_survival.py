@@ -264,6 +264,34 @@ def test_delivery_under_way_goes_on_to_its_end(instance, sink, disturb, seconds,
     assert system.log.count(r"status=sent") == 1 and not system.log.find(r"status=(deferred|bounced)")
 
 
+def test_changed_list_file_neither_repeats_nor_holds_up_deliveries(instance, sink):
+    """The agent retires for a file that it has read: what it has it finishes, and what comes meanwhile goes to its successor."""
+    slow, quick = sink(), sink()
+    arrived, may_end = threading.Event(), threading.Event()
+
+    def wait_at_the_end(_session):
+        arrived.set()
+        may_end.wait(20)
+    slow.on("eod", wait_at_the_end)
+    system = instance(start=False, main={"relayhost": quick.nexthop, **FAST})
+    system.main["transport_maps"] = system.table("transport", f"slow.example smtp:{slow.nexthop}\n")
+    system.main["smtp_connection_cache_destinations"] = system.file("cached", "one.example\n")
+    system.write()
+    system.start()
+    smtp_send(system, "joe@client.example", "user@slow.example")
+    assert arrived.wait(10)
+    system.file("cached", "one.example, two.example\n")
+    time.sleep(1.2)  # the file is looked at once a second
+    smtp_send(system, "joe@client.example", TO)
+    system.log.wait_for(r"smtp\[\d+\]: table \S+cached has changed -- restarting")
+    smtp_send(system, "joe@client.example", TO)
+    quick.wait(2, timeout=5, instance=system)
+    may_end.set()
+    system.wait_queue_empty()
+    assert slow.commands.count("DATA") == 1 and quick.count == 2
+    assert system.log.count(r"status=sent") == 3
+
+
 @pytest.fixture
 def small_file_system(workdir):
     """A RAM file system of 4 MiB for a queue; root only."""
