@@ -339,6 +339,31 @@ def test_bare_newline_can_be_refused(instance, virtual, workdir):
         assert talk.is_closed()
 
 
+@pytest.mark.dromos
+@pytest.mark.parametrize("value, is_noted", [("yes", False), ("note", True), ("normalize", False)])
+def test_bare_newline_is_a_line_end_that_ends_no_message(instance, virtual, value, is_noted):
+    """yes is another name of normalize; note is the same with a word in the log about the clients whom it concerns."""
+    system = instance(start=False, main={"smtpd_forbid_bare_newline": value, "smtpd_forbid_bare_newline_exclusions": ""})
+    system.main.update(virtual(system.mail_directory, "alice"))
+    system.write()
+    system.start()
+    mark = system.log.mark()
+    with system.dialogue(ehlo="client.example") as talk:
+        talk.envelope("a@b.example", ALICE)
+        talk.send(b"Subject: bare\r\n\r\none\ntwo\n.\nthree\n.\r\nfour\r\n.\nfive\r\n.\r\n")
+        assert talk.reply()[0] == 250
+        talk.send(b"NOOP\n")
+        assert talk.reply()[0] == 250
+        talk.expect("QUIT", 221)
+    (raw,) = system.wait_maildir(system.mail_directory / "alice")
+    body = raw.split(b"\n\n", 1)[1]
+    assert b"\r" not in body and [line for line in body.split(b"\n") if line] == [b"one", b"two", b"three", b"four", b"five"]
+    system.log.wait_for(r"disconnect from unknown\[127.0.0.1\] .* commands=6" + (" notes=bare_lf$" if is_noted else "$"), start=mark)
+    with system.dialogue(ehlo="client.example") as talk:  # who sends none is not named
+        talk.expect("QUIT", 221)
+    system.log.wait_for(r"disconnect from unknown\[127.0.0.1\] ehlo=1 quit=1 commands=2$", start=mark)
+
+
 def test_many_messages_in_one_session(system, talk):
     for number in range(120):
         talk.envelope("a@b.example", ALICE)

@@ -3,17 +3,12 @@
 // Trust: who the client is was established before. Suspends: table lookups.
 #include "lib/access/access_impl.h"
 
-// The address, then its networks, cut at dots or colons.
+// The whole address: its networks are not asked for.
 static bool has_address(struct table *t, struct str address) CO
 {
-    char separator = str_find(address, ':') >= 0 ? ':' : '.';
     struct buf value = BUF_INIT;
     struct err err = ERR_INIT;
     int found = table_lookup(t, address, &value, &err);
-    for (long end; found == 0 && table_takes_partial_keys(t) && (end = str_rfind(address, separator)) > 0;) {
-        address = str_slice(address, 0, (size_t)end);
-        found = table_lookup(t, address, &value, &err);
-    }
     buf_release(&value);
     if (found < 0)
         log_warn("local_header_rewrite_clients: %s", err.text);
