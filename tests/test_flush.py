@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: ISC
 """Fast flush: a site's deferred mail, and nothing else, is tried when the site or an administrator asks."""
+import os
+import shutil
+import time
+
 import pytest
 
 from harness import smtp_send, wait_until
@@ -88,3 +92,32 @@ def test_gone_messages_are_passed_over(system):
     with system.dialogue(ehlo="site.example") as talk:
         talk.expect("ETRN site.example", 250)
     assert site_lines(system, "site_example") == []
+
+
+def age(system, name, seconds):
+    path = system.queue_directory / "flush" / name
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+@pytest.mark.dromos
+def test_woken_up_it_refreshes_old_files_and_removes_empty_ones(instance):
+    """fast_flush_refresh_time and fast_flush_purge_time, at a wake-up."""
+    one = instance(main={"relay_domains": "old.example, new.example", "minimal_backoff_time": "1h", "maximal_backoff_time": "2h",
+                         "relay_transport": "relay:[127.0.0.1]:1", "fast_flush_refresh_time": "600s", "fast_flush_purge_time": "3600s"})
+    old, new = (defer_one(one, f"u@{site}.example") for site in ("old", "new"))
+    for site, queue_id in (("old", old), ("new", new)):
+        wait_until(lambda site=site, queue_id=queue_id: site_lines(one, f"{site}_example") == [queue_id], 5, "the id in the site's file")
+    folder = one.queue_directory / "flush"
+    for name in ("gone_example", "kept_example"):
+        (folder / name).touch(mode=0o600)
+        shutil.chown(folder / name, one.owner)
+    age(one, "old_example", 700)
+    age(one, "new_example", 500)
+    gone, kept = age(one, "gone_example", 3700), age(one, "kept_example", 3500)
+    one.run("postkick", "public", "flush", "W")
+    wait_until(lambda: attempts(one, old) == 2, 10, "another attempt of the old site's message")
+    wait_until(lambda: not gone.exists(), 10, "the empty file to be removed")
+    assert kept.exists() and attempts(one, new) == 1
+    assert site_lines(one, "new_example") == [new]
