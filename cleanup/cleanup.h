@@ -93,6 +93,7 @@ struct cleanup_message {
 
 // cleanup_message.c: life of a message
 void cleanup_message_init(struct cleanup_message *m, struct cleanup *daemon);
+void cleanup_drop_file(struct cleanup_message *m);     // a file that is not to be committed goes
 void cleanup_message_clear(struct cleanup_message *m); // removes a file that was not committed
 void cleanup_message_release(struct cleanup_message *m);
 // Refuses the message; the first refusal stays. `reason` is the reply text.

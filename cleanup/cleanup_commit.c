@@ -162,7 +162,8 @@ void cleanup_commit(struct cleanup_message *m)
         put_extracted(m);
     if (!cleanup_is_good(m))
         return;
-    if (m->flags & SUBMIT_DISCARD) { // accepted; the file goes when the message is cleared
+    if (m->flags & SUBMIT_DISCARD) {
+        cleanup_drop_file(m);
         accept_message(m);
         log_info(STR_FMT ": removed (discarded)", STR_ARG(buf_str(&m->id)));
         return;

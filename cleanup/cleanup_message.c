@@ -15,7 +15,7 @@ void cleanup_message_init(struct cleanup_message *m, struct cleanup *daemon)
     header_scan_init(&m->scan, (size_t)daemon->settings->header_size_limit);
 }
 
-static void drop_file(struct cleanup_message *m)
+void cleanup_drop_file(struct cleanup_message *m)
 {
     struct err err = ERR_INIT;
     if (m->fd < 0)
@@ -36,7 +36,7 @@ static void clear_buffer(struct buf *b)
 
 void cleanup_message_clear(struct cleanup_message *m)
 {
-    drop_file(m);
+    cleanup_drop_file(m);
     map_release(&m->seen_recipients);
     header_scan_release(&m->scan);
     arena_reset(&m->arena);
@@ -56,7 +56,7 @@ void cleanup_message_clear(struct cleanup_message *m)
 
 void cleanup_message_release(struct cleanup_message *m)
 {
-    drop_file(m);
+    cleanup_drop_file(m);
     map_release(&m->seen_recipients);
     header_scan_release(&m->scan);
     arena_release(&m->arena);
