@@ -309,6 +309,7 @@ void smtpd_postdrop_end(struct smtpd_postdrop *p); // without an end postdrop fo
 // smtpd_access.c: may the client go on? Runs the restriction lists of the stage, logs and applies what they ask for. False:
 // refused, and the reply was sent (or the client is to be hung up on). `recipient` is STR_NULL where there is none.
 bool smtpd_allows(struct smtpd_session *s, enum access_stage stage, struct str recipient) CO;
+struct access_session *smtpd_access_memory(struct smtpd_session *s); // s->access, made at first need
 void smtpd_collect_facts(struct smtpd_session *s, struct str recipient, struct access_facts *facts_r); // in transaction_arena
 bool smtpd_rewrites_headers(struct smtpd_session *s) CO; // local_header_rewrite_clients
 struct str smtpd_only_recipient(const struct smtpd_session *s); // after RCPT, when there is exactly one; else STR_NULL

@@ -88,7 +88,7 @@ static void carry_out(struct smtpd_session *s, const struct access_verdict *v, s
     }
 }
 
-static struct access_session *memory(struct smtpd_session *s)
+struct access_session *smtpd_access_memory(struct smtpd_session *s)
 {
     if (s->access == NULL)
         s->access = access_session_new(s->daemon->access);
@@ -101,7 +101,7 @@ bool smtpd_rewrites_headers(struct smtpd_session *s)
     if (s->is_standalone)
         return true;
     smtpd_collect_facts(s, STR_NULL, &facts);
-    return access_rewrites_headers(memory(s), &facts);
+    return access_rewrites_headers(smtpd_access_memory(s), &facts);
 }
 
 bool smtpd_allows(struct smtpd_session *s, enum access_stage stage, struct str recipient)
@@ -111,7 +111,7 @@ bool smtpd_allows(struct smtpd_session *s, enum access_stage stage, struct str r
     if (s->is_standalone)
         return true;
     smtpd_collect_facts(s, recipient, &facts);
-    access_decide(memory(s), stage, &facts, &s->transaction_arena, &v);
+    access_decide(smtpd_access_memory(s), stage, &facts, &s->transaction_arena, &v);
     carry_out(s, &v, recipient);
     if (v.outcome == ACCESS_REFUSE)
         smtpd_reject(s, &v, recipient);

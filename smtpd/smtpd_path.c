@@ -25,7 +25,7 @@ static struct str without_stray_bracket(struct smtpd_session *s, struct str path
 
 bool smtpd_is_malformed(struct smtpd_session *s, struct str address)
 {
-    return address.len > 0 && access_is_malformed(s->access, address);
+    return address.len > 0 && access_is_malformed(smtpd_access_memory(s), address);
 }
 
 static bool parse_address(struct smtpd_session *s, struct str path, struct smtpd_path *path_r) CO
