@@ -77,7 +77,7 @@ def test_commands_for_each(family):
                               ([name] if name != "-" else [""]) + ["no" if name == "postfix-two" else "yes"])
                      for name, system in family.items()]
     assert primary.run("postmulti", "-g", "mta", "-x", "false", check=False).returncode == 1
-    assert primary.run("postmulti", "-x", "postconf", "-h", "multi_instance_group").stdout == "\nmta\nmsa\n"
+    assert primary.run("postmulti", "-x", primary.program("postconf"), "-h", "multi_instance_group").stdout == "\nmta\nmsa\n"
 
 
 def test_start_and_stop(family):
