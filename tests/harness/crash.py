@@ -31,9 +31,9 @@ class Entry:
 
 class Interposer:
     def __init__(self, folder):
-        self.library = Path(folder) / "interpose.so"
+        self.shared_object = Path(folder) / "interpose.so"
         self.control = Path(folder) / "control"
-        subprocess.run([os.environ.get("CC", "cc").split()[-1], "-std=gnu17", "-O1", "-shared", "-fPIC", "-o", self.library,
+        subprocess.run([os.environ.get("CC", "cc").split()[-1], "-std=gnu17", "-O1", "-shared", "-fPIC", "-o", self.shared_object,
                         SOURCE, "-ldl"], check=True, timeout=60)
         with open(self.control, "wb") as file:
             file.truncate(CONTROL_BYTES)
@@ -46,7 +46,7 @@ class Interposer:
         return {"import_environment": "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C LD_PRELOAD"}
 
     def attach(self, instance):
-        instance.environment.update(LD_PRELOAD=str(self.library), DROMOS_TEST_CRASH=str(self.control))
+        instance.environment.update(LD_PRELOAD=str(self.shared_object), DROMOS_TEST_CRASH=str(self.control))
 
     def _get(self, at):
         return struct.unpack_from("<I", self.map, at)[0]
