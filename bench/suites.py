@@ -2,7 +2,6 @@
 """The two mail systems that are compared, and Debian's package unpacked without installing it."""
 import os
 import pwd
-import re
 import resource
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "tests"))
 
+from harness.debian import add_libraries, download  # noqa: E402
 from harness import Instance, dromos_flavour, ensure_accounts, free_port, postfix_flavour  # noqa: E402
 
 SCRATCH = Path(__file__).resolve().parent / "scratch"
