@@ -17,17 +17,36 @@ static bool lacks_encryption(const struct smtpd_session *s)
     return !s->tls.is_on && (s->settings->smtpd_tls_auth_only || (t != NULL && t->is_required));
 }
 
+// What the authentication server hears of the client; the texts live as long as the transaction.
+static struct sasl_peer peer_of(struct smtpd_session *s)
+{
+    const struct tls_info *info = stream_tls_info(s->stream);
+    struct buf local = BUF_INIT;
+
+    net_addr_add_text(&local, &s->local);
+    struct sasl_peer peer = {.client_address = s->client_address,
+                             .client_port = s->client_port,
+                             .server_address = arena_str(&s->transaction_arena, buf_str(&local)),
+                             .server_port = arena_strf(&s->transaction_arena, "%u", net_addr_port(&s->local)),
+                             .is_encrypted = s->tls.is_on,
+                             .has_valid_certificate = s->tls.has_certificate && s->tls.is_trusted,
+                             .certificate_name = info != NULL && info->has_one_name ? s->tls.subject : STR("")};
+    buf_release(&local);
+    return peer;
+}
+
 bool smtpd_auth_offer(struct smtpd_session *s, struct buf *mechanisms_r)
 {
     struct err err = ERR_INIT;
 
     if (!is_enabled(s) || lacks_encryption(s))
         return false;
+    const struct sasl_peer peer = peer_of(s);
     int found = match_list_has_addr(s->daemon->sasl_exceptions, s->client_name, &s->peer, &err);
     if (found > 0)
         return false;
     if (found == 0)
-        found = sasl_server_mechanisms(s->daemon->sasl, s->tls.is_on, mechanisms_r, &err);
+        found = sasl_server_mechanisms(s->daemon->sasl, &peer, mechanisms_r, &err);
     if (found < 0)
         log_warn("%s", err.text);
     else if (found == 0)
@@ -113,15 +132,8 @@ static bool converse(struct smtpd_session *s, struct sasl_exchange *x, struct st
 static void authenticate(struct smtpd_session *s, struct str mechanism, struct str initial) CO
 {
     struct arena *a = &s->session_arena;
-    struct buf local = BUF_INIT;
     struct sasl_answer answer = SASL_ANSWER_INIT;
-
-    net_addr_add_text(&local, &s->local);
-    const struct sasl_peer peer = {.client_address = s->client_address, .client_port = s->client_port, .server_address = buf_str(&local),
-                                   .server_port = arena_strf(&s->transaction_arena, "%u", net_addr_port(&s->local)),
-                                   .is_encrypted = s->tls.is_on,
-                                   .has_valid_certificate = s->tls.has_certificate && s->tls.is_trusted,
-                                   .certificate_name = s->tls.subject};
+    const struct sasl_peer peer = peer_of(s);
     struct sasl_exchange *x = sasl_exchange_new(s->daemon->sasl, &peer);
     sasl_exchange_start(x, mechanism, initial, &answer);
     log_library(&answer);
@@ -136,7 +148,6 @@ static void authenticate(struct smtpd_session *s, struct str mechanism, struct s
     }
     sasl_exchange_free(x);
     sasl_answer_clear(&answer);
-    buf_release(&local);
 }
 
 // Why not now, or NULL.

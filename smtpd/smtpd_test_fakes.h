@@ -67,7 +67,7 @@ static unsigned exchanges;
 struct sasl_exchange {
     int dummy;
 };
-int sasl_server_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err)
+int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
 {
     buf_add_cstr(list_r, "TEST");
     return 1;

@@ -47,13 +47,17 @@ def login(one, response=None, **options):
         return talk.command("AUTH PLAIN " + (response or plain("fred", SECRET)))
 
 
-def words(one):
-    """The mechanisms that EHLO offers; None without AUTH."""
-    with one.dialogue(ehlo="client.example") as talk:
-        for line in talk.ehlo_reply[1].split("\n"):
-            if line.startswith("AUTH "):
-                return line.split()[1:]
+def offered(talk):
+    """The mechanisms that EHLO offered; None without AUTH."""
+    for line in talk.ehlo_reply[1].split("\n"):
+        if line.startswith("AUTH "):
+            return line.split()[1:]
     return None
+
+
+def words(one):
+    with one.dialogue(ehlo="client.example") as talk:
+        return offered(talk)
 
 
 # ---- Cyrus
@@ -568,16 +572,26 @@ def under_tls(one, identity):
     return talk
 
 
+class ClientCertificates:
+    """One of fred's, one of somebody who calls himself fred; .main makes a server ask for them and take logins by them."""
+
+    def __init__(self, folder):
+        os.chmod(folder, 0o755)
+        self.folder = folder
+        self.authority = Identity(folder, "authority.example")
+        self.fred = self.of("fred")
+        self.stranger = Identity(folder, "fred", label="stranger")
+        self.main = {"smtpd_sasl_mechanism_filter": "external, plain", "smtpd_tls_security_level": "may", "smtpd_tls_ask_ccert": "yes",
+                     "smtpd_tls_cert_file": self.authority.cert, "smtpd_tls_key_file": self.authority.key,
+                     "smtpd_tls_CAfile": self.authority.cert}
+
+    def of(self, name, **options):
+        return Identity(self.folder, name, signer=self.authority, usage="clientAuth", **options)
+
+
 def with_certificates(instance, folder, **main):
-    """An instance that asks for client certificates, one of fred's, and one of somebody who calls himself fred."""
-    os.chmod(folder, 0o755)
-    authority = Identity(folder, "authority.example")
-    fred = Identity(folder, "fred", signer=authority, usage="clientAuth")
-    stranger = Identity(folder, "fred", label="stranger")
-    one = with_dovecot(instance, start=False, smtpd_sasl_mechanism_filter="external, plain", smtpd_tls_security_level="may",
-                       smtpd_tls_cert_file=authority.cert, smtpd_tls_key_file=authority.key, smtpd_tls_CAfile=authority.cert,
-                       smtpd_tls_ask_ccert="yes", **main)
-    return one, fred, stranger
+    made = ClientCertificates(folder)
+    return with_dovecot(instance, start=False, **made.main, **main), made.fred, made.stranger
 
 
 @pytest.mark.dromos
@@ -709,3 +723,71 @@ def test_no_authentication_server(instance):
         assert "AUTH" not in talk.ehlo_reply[1]
         assert talk.command("AUTH PLAIN " + plain("fred", "x"))[0] == 454
     assert one.log.find("warning: SASL: Connect to private/nowhere: No such file or directory")
+
+
+# ---- EXTERNAL with Cyrus
+
+
+@pytest.fixture
+def external(instance, tmp_path):
+    """Makes an instance whose smtpd.conf has this mech_list (None: none); .certificates are its clients'."""
+    def make(mech_list, **main):
+        certificates = ClientCertificates(tmp_path)
+        one = instance(start=False, main={**OPEN, **certificates.main, **main})
+        files = CyrusFiles(one.directory / "sasl", users=(("fred", SECRET),), **({"mech_list": mech_list} if mech_list else {}))
+        one.main.update({**files.main, "smtpd_sasl_local_domain": ""})
+        one.write()
+        one.certificates = certificates
+        return one.start()
+    return make
+
+
+@needs_cyrus
+@pytest.mark.dromos
+def test_external_with_cyrus(external):
+    one = external("PLAIN EXTERNAL")
+    with under_tls(one, one.certificates.fred) as talk:
+        assert sorted(offered(talk)) == ["EXTERNAL", "PLAIN"]
+        talk.expect("AUTH EXTERNAL", 334)
+        talk.expect("", 235)
+        talk.envelope("fred@test.example", "a@far.example")  # the login lets it relay
+        talk.expect("Subject: x\r\n\r\nx\r\n.", 250)
+    assert one.log.find(r": client=.*, sasl_method=EXTERNAL, sasl_username=fred$")
+    for claim, code in (("=", 235), (b64("fred"), 235), (b64("admin"), 535), (b64("fred\0admin"), 535), (b64("Fred"), 535)):
+        with under_tls(one, one.certificates.fred) as talk:
+            talk.expect(f"AUTH EXTERNAL {claim}", code)
+            talk.expect("AUTH PLAIN " + plain("fred@test.example", SECRET), 503 if code == 235 else 235)
+    for identity in (one.certificates.stranger, None):
+        with under_tls(one, identity) as talk:
+            assert offered(talk) == ["PLAIN"]
+            talk.expect("AUTH EXTERNAL =", 535)
+            talk.expect("AUTH EXTERNAL " + b64("fred"), 535)
+    with one.dialogue(ehlo="client.example") as talk:
+        assert offered(talk) == ["PLAIN"]
+        talk.expect("AUTH EXTERNAL " + b64("fred"), 535)
+
+
+@needs_cyrus
+@pytest.mark.dromos
+@pytest.mark.parametrize("mech_list, main", [(None, {}), ("PLAIN", {}), ("PLAIN EXTERNALS", {}),
+                                             ("PLAIN EXTERNAL", {"smtpd_sasl_mechanism_filter": "!external, static:rest"})])
+def test_cyrus_takes_no_certificates_unless_told_so(external, mech_list, main):
+    one = external(mech_list, **main)
+    with under_tls(one, one.certificates.fred) as talk:
+        assert "PLAIN" in offered(talk) and "EXTERNAL" not in offered(talk)
+        talk.expect("AUTH EXTERNAL =", 535)
+        talk.expect("AUTH EXTERNAL " + b64("fred"), 535)
+
+
+@needs_cyrus
+@pytest.mark.dromos
+@pytest.mark.parametrize("subject", ["/O=fred", "/CN=fr\u00e9d", "/DC=example/CN=fred/CN=Smith"])
+def test_external_wants_a_common_name_that_is_a_user_name(external, subject):
+    """An organization's name is nobody's, one of two is not the other, and one that would be altered on its way could be somebody else's."""
+    one = external("PLAIN EXTERNAL")
+    nameless = one.certificates.of("fred", label="nameless", subject=subject)
+    with under_tls(one, nameless) as talk:
+        assert offered(talk) == ["PLAIN"]
+        talk.expect("AUTH EXTERNAL =", 535)
+    with under_tls(one, one.certificates.fred) as talk:
+        assert "EXTERNAL" in offered(talk)

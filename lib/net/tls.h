@@ -153,7 +153,8 @@ struct tls_info {
     bool is_trusted;         // it leads to a trusted CA (or DANE, or fingerprint)
     bool is_matched;         // it is the one that was asked for
     bool is_resumed;
-    char subject[TLS_NAME_MAX + 1], issuer[TLS_NAME_MAX + 1]; // CN, printable; "" if none
+    char subject[TLS_NAME_MAX + 1], issuer[TLS_NAME_MAX + 1]; // the first CN, printable, "" if none; of an issuer without, the organization
+    bool has_one_name;       // `subject` is the only CN: it may stand for a user
     char fingerprint[200], key_fingerprint[200];              // "AB:CD:…"; "" if none
     char trouble[160];       // why it is not trusted or not matched, or ""
     char server_name[TLS_NAME_MAX + 1]; // SNI that was used, or ""

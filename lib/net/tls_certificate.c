@@ -23,13 +23,11 @@ int tls_key_id_of(EVP_PKEY *key, unsigned char *id_r)
 }
 
 // A name with a control character, a NUL or bad UTF-8 is no name.
-void tls_name_of(X509_NAME *name, char *text_r)
+static void take_name(X509_NAME *name, int nid, char *text_r)
 {
     unsigned char *utf8 = NULL;
     text_r[0] = '\0';
-    int at = name == NULL ? -1 : X509_NAME_get_index_by_NID(name, NID_commonName, -1);
-    if (at < 0 && name != NULL)
-        at = X509_NAME_get_index_by_NID(name, NID_organizationName, -1);
+    int at = name == NULL ? -1 : X509_NAME_get_index_by_NID(name, nid, -1);
     if (at < 0)
         return;
     int size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
@@ -44,6 +42,24 @@ void tls_name_of(X509_NAME *name, char *text_r)
         text_r[text.len] = '\0';
     }
     OPENSSL_free(utf8);
+}
+
+void tls_name_of(X509_NAME *name, char *text_r)
+{
+    take_name(name, NID_commonName, text_r);
+}
+
+void tls_issuer_name_of(X509_NAME *name, char *text_r)
+{
+    take_name(name, NID_commonName, text_r);
+    if (text_r[0] == '\0')
+        take_name(name, NID_organizationName, text_r);
+}
+
+bool tls_has_one_name(X509_NAME *name)
+{
+    int first = name == NULL ? -1 : X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+    return first >= 0 && X509_NAME_get_index_by_NID(name, NID_commonName, first) < 0;
 }
 
 void tls_fingerprint(const unsigned char *data, size_t size, const EVP_MD *md, char *text_r, size_t text_size)

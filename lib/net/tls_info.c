@@ -102,7 +102,8 @@ static void fill_peer(struct tls *t, struct tls_info *info)
         return;
     info->has_certificate = true;
     tls_name_of(X509_get_subject_name(peer), info->subject);
-    tls_name_of(X509_get_issuer_name(peer), info->issuer);
+    info->has_one_name = tls_has_one_name(X509_get_subject_name(peer));
+    tls_issuer_name_of(X509_get_issuer_name(peer), info->issuer);
     int size = i2d_X509(peer, &der);
     if (size > 0)
         tls_fingerprint(der, (size_t)size, t->fingerprint_md, info->fingerprint, sizeof info->fingerprint);

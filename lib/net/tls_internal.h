@@ -62,7 +62,9 @@ EVP_PKEY *tls_remote_key_new(X509 *leaf, const struct tls_keeper *keeper, struct
 
 // tls_certificate.c
 int tls_key_id_of(EVP_PKEY *key, unsigned char *id_r);
-void tls_name_of(X509_NAME *name, char *text_r); // the CN, checked and bounded
+void tls_name_of(X509_NAME *name, char *text_r);        // the first CN, checked and bounded; "" without one
+void tls_issuer_name_of(X509_NAME *name, char *text_r); // the same, or the organization: for logs
+bool tls_has_one_name(X509_NAME *name);                 // one CN, no more: it may stand for somebody
 void tls_fingerprint(const unsigned char *data, size_t size, const EVP_MD *md, char *text_r, size_t text_size);
 
 // tls_resume.c: tickets and the cache of the server's sessions.

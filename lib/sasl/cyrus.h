@@ -9,6 +9,8 @@
 // Loads plugins and configuration: once, before the jail. `path` lists folders with APP.conf ("": Cyrus's own). 0 or -1.
 int cyrus_server_init(const char *app, struct str path, struct err *err) MUST_CHECK;
 void cyrus_server_end(void);
+// Whether mech_list in APP.conf names the mechanism: Cyrus takes a list that is not there for all of them.
+bool cyrus_config_lists(const char *app, struct str path, struct str mechanism);
 
 struct cyrus_identity { // of a server; strings stay the caller's while the exchange begins
     const char *service; // "smtp"
@@ -16,6 +18,7 @@ struct cyrus_identity { // of a server; strings stay the caller's while the exch
     const char *realm;   // NULL: none
     const char *local;   // "address;port", NULL: unknown
     const char *remote;
+    const char *external; // who the client is by its certificate: turns EXTERNAL on; NULL: nobody
 };
 struct cyrus_exchange;
 struct cyrus_exchange *cyrus_server_new(const struct cyrus_identity *who, unsigned security, struct err *err);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: ISC
 // cyrus_server.c: checks a client's credentials with Cyrus SASL: sasldb, saslauthd, SQL, LDAP, as its configuration says.
 // Trust: responses come from clients and are hostile; Cyrus parses them, which is why this runs in a process of its own.
+#include <stdio.h>
+
 #include "lib/sasl/cyrus_impl.h"
+
+#define CONFIG_MAX (64 * 1024)
 
 int cyrus_server_init(const char *app, struct str path, struct err *err)
 {
@@ -18,6 +22,51 @@ void cyrus_server_end(void)
     sasl_server_done();
 }
 
+// ---- What the library does not tell: its configuration
+
+// The first file of that name along the path, as the library looks for it. False: there is none.
+static bool read_config(const char *app, struct str path, struct buf *text_r)
+{
+    struct buf name = BUF_INIT;
+    struct str folder;
+    FILE *file = NULL;
+
+    while (file == NULL && str_token(&path, ":", &folder)) {
+        buf_clear(&name);
+        buf_addf(&name, STR_FMT "/%s.conf", STR_ARG(folder), app);
+        file = fopen(buf_cstr(&name), "re");
+    }
+    buf_release(&name);
+    if (file == NULL)
+        return false;
+    buf_reserve(text_r, CONFIG_MAX);
+    text_r->len = fread(text_r->ptr, 1, CONFIG_MAX - 1, file);
+    text_r->ptr[text_r->len] = '\0';
+    fclose(file);
+    return true;
+}
+
+bool cyrus_config_lists(const char *app, struct str path, struct str mechanism)
+{
+    struct buf text = BUF_INIT;
+    struct str rest, line, name, word;
+    bool is_found = false, is_listed = false;
+
+    (void)read_config(app, path, &text);
+    rest = buf_str(&text);
+    while (!is_found && str_token(&rest, "\n", &line)) { // of several such lines the first counts
+        if (!str_cut(&line, ':', &name) || !str_is_nocase(str_trim(name), STR("mech_list")))
+            continue;
+        is_found = true;
+        while (str_token(&line, " \t\r", &word))
+            is_listed |= str_is_nocase(word, mechanism);
+    }
+    buf_release(&text);
+    return is_listed;
+}
+
+// ---- Exchanges
+
 struct cyrus_exchange *cyrus_server_new(const struct cyrus_identity *who, unsigned security, struct err *err)
 {
     struct cyrus_exchange *x = MEM_NEW(struct cyrus_exchange);
@@ -27,6 +76,8 @@ struct cyrus_exchange *cyrus_server_new(const struct cyrus_identity *who, unsign
     int rc = sasl_server_new(who->service, who->host, who->realm, who->local, who->remote, x->callbacks, 0, &x->conn);
     if (rc == SASL_OK)
         rc = cyrus_set_security(x->conn, security);
+    if (rc == SASL_OK && who->external != NULL)
+        rc = sasl_setprop(x->conn, SASL_AUTH_EXTERNAL, who->external);
     if (rc == SASL_OK)
         return x;
     err_set(err, ERR_TEMPORARY, "SASL per-connection initialization: %s", sasl_errstring(rc, NULL, NULL));

@@ -52,8 +52,13 @@ struct sasl_peer { // of one session
     bool has_valid_certificate;   // its own, which a trusted authority signed
     struct str certificate_name;  // the common name in that certificate; "" none
 };
+// Who the client is by its certificate, for Cyrus's EXTERNAL; "": nobody. User names are ASCII here: another one would be altered.
+static inline struct str sasl_peer_external(const struct sasl_peer *peer)
+{
+    return peer->has_valid_certificate && str_is_printable(peer->certificate_name) ? peer->certificate_name : STR("");
+}
 // The mechanisms on offer, "PLAIN LOGIN", by security options and filter. 1, 0 none, -1 they cannot be had now.
-int sasl_server_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err) CO MUST_CHECK;
+int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err) CO MUST_CHECK;
 
 // One attempt. The first step names the mechanism; response.ptr NULL: the client gave no initial response.
 struct sasl_exchange;

@@ -65,13 +65,13 @@ static bool is_mechanism(struct str name)
     return name.len > 0 && name.len <= SASL_NAME_MAX && str_is_printable(name) && str_find(name, ' ') < 0;
 }
 
-int sasl_server_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err)
+int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
 {
     struct buf all = BUF_INIT;
     struct str rest, name;
 
     buf_clear(list_r);
-    int rc = server->ops->mechanisms(server, is_encrypted, &all, err);
+    int rc = server->ops->mechanisms(server, peer, &all, err);
     rest = buf_str(&all);
     while (rc == 0 && str_token(&rest, " ", &name)) {
         int matches = !is_mechanism(name) ? 0 : server->filter == NULL ? 1 : match_list_has(server->filter, name, err);

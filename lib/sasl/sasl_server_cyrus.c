@@ -14,8 +14,10 @@
 
 struct cyrus_helper {
     struct ipc_conn *control; // new connections travel over it
-    struct buf mechanisms[2]; // plain, encrypted: asked once
-    bool has_mechanisms[2];
+    struct offer {
+        struct buf mechanisms;
+        bool is_known;
+    } offers[2][2]; // by encryption and client certificate: asked once
 };
 
 static void *helper_open(struct sasl_server *server, struct service_context *ctx, struct err *err)
@@ -32,8 +34,8 @@ static void helper_close(void *data)
 {
     struct cyrus_helper *h = data;
     ipc_conn_free(h->control);
-    buf_release(&h->mechanisms[0]);
-    buf_release(&h->mechanisms[1]);
+    for (int i = 0; i < 4; i++)
+        buf_release(&h->offers[i / 2][i % 2].mechanisms);
     mem_free(h);
 }
 
@@ -74,27 +76,34 @@ static struct ipc_conn *connect_helper(struct sasl_server *server, struct err *e
     return NULL;
 }
 
-static int helper_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err)
+// What both requests say of the client.
+static void add_protection(struct ipc_msg *m, const struct sasl_peer *peer)
+{
+    ipc_add_int(m, "encrypted", peer->is_encrypted);
+    ipc_add_str(m, "external", sasl_peer_external(peer));
+}
+
+static int helper_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
 {
     struct cyrus_helper *h = server->data;
-    struct buf *known = &h->mechanisms[is_encrypted];
+    struct offer *offer = &h->offers[peer->is_encrypted][sasl_peer_external(peer).len > 0];
     struct ipc_msg request = IPC_MSG_INIT;
     struct ipc_view view;
     int rc = 0;
 
     co_assert_running();
-    if (!h->has_mechanisms[is_encrypted]) {
+    if (!offer->is_known) {
         struct ipc_conn *conn = connect_helper(server, err);
         if (conn == NULL)
             return -1;
         ipc_begin(&request, 1, SASL_VERB_MECHANISMS);
-        ipc_add_int(&request, "encrypted", is_encrypted);
+        add_protection(&request, peer);
         (void)ipc_end(&request);
         rc = ipc_call(conn, &request, &view, answer_deadline(server), err);
         if (rc == 0 && str_is(view.verb, STR(SASL_VERB_ANSWER))) {
-            buf_clear(known);
-            buf_add_printable(known, ipc_str_or(&view, "mechanisms", STR("")), SASL_TOKEN_MAX);
-            h->has_mechanisms[is_encrypted] = true;
+            buf_clear(&offer->mechanisms);
+            buf_add_printable(&offer->mechanisms, ipc_str_or(&view, "mechanisms", STR("")), SASL_TOKEN_MAX);
+            offer->is_known = true;
         } else if (rc == 0) {
             rc = err_set(err, ERR_TEMPORARY, STR_FMT, STR_ARG(ipc_str_or(&view, "reason", STR("no mechanisms"))));
         }
@@ -102,7 +111,7 @@ static int helper_mechanisms(struct sasl_server *server, bool is_encrypted, stru
         ipc_conn_free(conn);
         note_loss(server);
     }
-    buf_add_str(list_r, buf_str(known));
+    buf_add_str(list_r, buf_str(&offer->mechanisms));
     return rc;
 }
 
@@ -111,7 +120,7 @@ static void compose(const struct sasl_exchange *x, struct str mechanism, struct 
     ipc_begin(m, 1, SASL_VERB_STEP);
     if (mechanism.ptr != NULL) {
         ipc_add_str(m, "mechanism", mechanism);
-        ipc_add_int(m, "encrypted", x->peer->is_encrypted);
+        add_protection(m, x->peer);
         ipc_add_str(m, "client_address", x->peer->client_address);
         ipc_add_str(m, "client_port", x->peer->client_port);
         ipc_add_str(m, "server_address", x->peer->server_address);

@@ -331,7 +331,7 @@ static void dovecot_end(struct sasl_exchange *x)
 
 // ---- The process's
 
-static int dovecot_mechanisms(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err)
+static int dovecot_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
 {
     co_assert_running();
     struct dovecot_server *d = server->data;
@@ -342,7 +342,7 @@ static int dovecot_mechanisms(struct sasl_server *server, bool is_encrypted, str
             return -1;
         drop_link(link);
     }
-    dovecot_greeting_list(&d->greeting, is_encrypted ? server->security_encrypted : server->security, list_r);
+    dovecot_greeting_list(&d->greeting, peer->is_encrypted ? server->security_encrypted : server->security, list_r);
     return 0;
 }
 

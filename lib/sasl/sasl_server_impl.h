@@ -11,7 +11,7 @@ struct sasl_server_ops {
     void *(*open)(struct sasl_server *server, struct service_context *ctx, struct err *err); // NULL with err
     void (*close)(void *data);
     // All mechanisms that the security options allow.
-    int (*mechanisms)(struct sasl_server *server, bool is_encrypted, struct buf *list_r, struct err *err);
+    int (*mechanisms)(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err);
     // mechanism.ptr NULL: a further step.
     void (*step)(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r);
     void (*end)(struct sasl_exchange *x);

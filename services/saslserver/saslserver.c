@@ -20,6 +20,7 @@ struct saslserver {
     char *host;
     char *service;
     char *realm; // NULL: none
+    bool takes_certificates; // EXTERNAL is in mech_list
 };
 
 struct conversation {
@@ -81,14 +82,25 @@ static char *endpoint(const struct ipc_view *request, const char *address, const
     return text;
 }
 
+// Who the client is by its certificate. NULL: nobody, or the administrator did not ask for that: whoever signs certificates for a
+// name would log in as it.
+static char *external(const struct saslserver *d, const struct ipc_view *request)
+{
+    struct str name = ipc_str_or(request, "external", STR(""));
+
+    return d->takes_certificates && name.len > 0 && str_is_printable(name) ? mem_dup_str(name) : NULL;
+}
+
 static struct cyrus_exchange *new_exchange(struct saslserver *d, const struct ipc_view *request, struct err *err)
 {
     char *local = endpoint(request, "server_address", "server_port"), *remote = endpoint(request, "client_address", "client_port");
-    const struct cyrus_identity who = {d->service, d->host, d->realm, local, remote};
+    char *name = external(d, request);
+    const struct cyrus_identity who = {d->service, d->host, d->realm, local, remote, name};
     struct cyrus_exchange *x = cyrus_server_new(&who, d->security[is_encrypted(request)], err);
 
     mem_free(local);
     mem_free(remote);
+    mem_free(name);
     return x;
 }
 
@@ -244,6 +256,7 @@ static int init(struct service_context *ctx, struct err *err)
         rc = sasl_security_parse(set->smtpd_sasl_tls_security_options, &d->security[1], err);
     if (rc == 0)
         rc = cyrus_server_init(set->smtpd_sasl_path.ptr, buf_str(&path), err);
+    d->takes_certificates = cyrus_config_lists(set->smtpd_sasl_path.ptr, buf_str(&path), STR("EXTERNAL"));
     buf_release(&path);
     return rc;
 }

@@ -85,7 +85,7 @@ class Authority(Leaf):
 class Identity:
     """A certificate of any kind of key, with its files where a configuration finds them: NAME.key and NAME.pem in `folder`: a certificate for `name`, signed by itself or by another identity."""
 
-    def __init__(self, folder, name, kind="ec", signer=None, days=90, usage=None, label=None, padding=0):
+    def __init__(self, folder, name, kind="ec", signer=None, days=90, usage=None, label=None, padding=0, subject=None):
         folder = Path(folder)
         self.name = name
         label = label or name.strip("*.")
@@ -103,7 +103,7 @@ class Identity:
         extensions.write_text(f"subjectAltName={names}\nbasicConstraints=critical,CA:{'TRUE' if signer is None else 'FALSE'}\n"
                               + (f"extendedKeyUsage={usage}\n" if usage else ""), encoding="ascii")
         request = folder / f"{label}.csr"
-        _openssl("req", "-new", "-key", self.key, "-subj", f"/CN={name}", "-out", request)
+        _openssl("req", "-new", "-key", self.key, "-utf8", "-subj", subject or f"/CN={name}", "-out", request)
         sign = ["-signkey", self.key] if signer is None else ["-CA", signer.cert, "-CAkey", signer.key, "-CAcreateserial"]
         _openssl("x509", "-req", "-in", request, *sign, "-days", days, "-extfile", extensions, "-out", self.cert)
         self.both.write_bytes(self.key.read_bytes() + self.cert.read_bytes())
