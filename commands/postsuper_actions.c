@@ -162,8 +162,9 @@ bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *actio
         return false;
     if (ps->is_dry_run)
         return would_act(ps, action, queue, id);
-    // First the logs: were they left behind alone, a later message with the same id would be said to have bounced.
-    if ((action->letter == 'd' || action->letter == 'r') && exists(ps, queue, id))
+    // First the logs: were they left behind alone, a later message with the same id would be said to have bounced. Those of
+    // requeued mail say who failed: pickup tells the sender.
+    if (action->letter == 'd' && exists(ps, queue, id))
         postsuper_remove_logs(ps, id);
     int rc = act_in_queue(ps, action, queue, id, &err);
     if (rc < 0)

@@ -16,6 +16,7 @@
 #include "lib/ipc/service.h"
 #include "lib/mail/address.h"
 #include "lib/mail/queue_file.h"
+#include "lib/sys/sys.h"
 
 enum { FUTURE_LIMIT = 2 * 3600, OLD_LIMIT = 86400, RETRY_SECONDS = 10 };
 
@@ -25,6 +26,7 @@ struct pickup {
     struct submit_pool *pool;
     struct co_event wake;
     bool is_wanted; // a trigger came since the last scan began
+    bool has_left;  // a file is still being delivered, or its sender could not be told
     int queue_dirfd;
 };
 
@@ -124,15 +126,25 @@ static int submit_message(struct job *job, struct submit_result *result_r, struc
     return status;
 }
 
-// Returns what the bounce log of the message has; without a log nothing is sent.
-static int tell_sender(const struct job *job, struct err *err) CO
+// Sends the notification that a log of the message gives rise to; without a log nothing is sent.
+static int notify(const struct job *job, enum bounce_notice notice, struct err *err) CO
 {
     const struct submit_envelope *e = &job->message.envelope;
-    struct bounce_flush flush = {.notice = BOUNCE_NOTICE_FAILURE, .queue_name = STR(QUEUE_MAILDROP), .queue_id = job->id,
+    struct bounce_flush flush = {.notice = notice, .queue_name = STR(QUEUE_MAILDROP), .queue_id = job->id,
                                  .sender = e->sender, .envelope_id = e->envelope_id, .encoding = STR(""),
                                  .ret_flags = e->ret_flags, .sendopts = e->sendopts,
                                  .arrival_s = e->arrival_us / 1000000};
     return bounce_client_flush(&flush, err);
+}
+
+// What deliveries under the former id have left in its logs: nobody looks at them under the new one.
+static int close_logs(const struct job *job, struct err *err) CO
+{
+    if (notify(job, BOUNCE_NOTICE_FAILURE, err) != 0)
+        return -1;
+    if (notify(job, job->message.envelope.trace_flags ? BOUNCE_NOTICE_VERIFY : BOUNCE_NOTICE_SUCCESS, err) != 0)
+        return -1;
+    return bounce_client_forget("defer", job->id, err);
 }
 
 // A permanent refusal goes back to the sender as a bounce. -1: not reported yet, the file must stay.
@@ -150,7 +162,7 @@ static int report_refusal(struct job *job, const struct submit_result *result, s
         if (bounce_client_append("bounce", job->id, &rcpt, &report, err) != 0)
             return -1;
     }
-    return tell_sender(job, err);
+    return notify(job, BOUNCE_NOTICE_FAILURE, err);
 }
 
 static void take_verdict(struct job *job, const struct submit_result *result) CO
@@ -170,18 +182,6 @@ static void take_verdict(struct job *job, const struct submit_result *result) CO
         remove_file(job);
 }
 
-// The last delivery was under way when postsuper -r took the message, and has ended since: only a bounce may be left to send.
-static void take_done(struct job *job) CO
-{
-    struct err err = ERR_INIT;
-    if (tell_sender(job, &err) != 0) {
-        log_warn("maildrop/" STR_FMT ": the sender could not be told, will try again: %s", STR_ARG(job->id), err.text);
-        return;
-    }
-    log_info("maildrop/" STR_FMT ": all recipients are done: removed", STR_ARG(job->id));
-    remove_file(job);
-}
-
 static void check_times(struct job *job)
 {
     int64_t age = clock_wall() - (int64_t)job->st.st_mtime;
@@ -194,7 +194,7 @@ static void check_times(struct job *job)
     }
 }
 
-// 1: a complete file; 0: not for us (being written, not a regular file); -1: cannot be read now.
+// 1: a complete file; 0: not for us (being written, not a regular file) or not yet; -1: cannot be read now.
 static int open_file(struct job *job, struct err *err)
 {
     job->fd = queue_file_open(job->pickup->queue_dirfd, &job->pickup->layout, QUEUE_MAILDROP, job->id, O_RDONLY, err);
@@ -202,14 +202,45 @@ static int open_file(struct job *job, struct err *err)
         return err->errnum == ENOENT ? 0 : -1;
     if (fstat(job->fd, &job->st) != 0)
         return err_errno(err, "stat maildrop/" STR_FMT, STR_ARG(job->id));
-    return S_ISREG(job->st.st_mode) && (job->st.st_mode & S_IRWXU) == QUEUE_MODE_READY;
+    if (!S_ISREG(job->st.st_mode) || (job->st.st_mode & S_IRWXU) != QUEUE_MODE_READY)
+        return 0;
+    // postsuper -r does not wait for deliveries. Who is done is known at their end.
+    if (pickup_is_requeued(&job->st) && sys_flock(job->fd, SYS_LOCK_EXCLUSIVE, false) != 1) {
+        log_info("maildrop/" STR_FMT ": skipped, still being delivered", STR_ARG(job->id));
+        job->pickup->has_left = true;
+        return 0;
+    }
+    return 1;
 }
 
 // False: cleanup cannot be reached: no use in going on with the scan.
+static bool take_message(struct job *job) CO
+{
+    struct submit_result result = {0};
+    struct err err = ERR_INIT;
+    if (pickup_message_read(job->fd, &job->st, &job->arena, &job->message, &err) != 0) {
+        if (err_is_permanent(&err))
+            move_to_corrupt(job, &err);
+        else
+            log_warn("%s", err.text);
+    } else if (job->message.is_requeued && close_logs(job, &err) != 0) {
+        log_warn("maildrop/" STR_FMT ": the sender could not be told, will try again: %s", STR_ARG(job->id), err.text);
+        job->pickup->has_left = true;
+    } else if (job->message.envelope.recipient_count == 0) { // their deliveries went on to the end
+        log_info("maildrop/" STR_FMT ": all recipients are done: removed", STR_ARG(job->id));
+        remove_file(job);
+    } else if (submit_message(job, &result, &err) == 0) {
+        take_verdict(job, &result);
+    } else {
+        log_warn("maildrop/" STR_FMT ": %s", STR_ARG(job->id), err.text);
+        return false;
+    }
+    return true;
+}
+
 static bool pick_up(struct pickup *p, struct str id) CO
 {
     struct job job = {.pickup = p, .id = id, .fd = -1, .arena = ARENA_INIT};
-    struct submit_result result = {0};
     struct err err = ERR_INIT;
     bool goes_on = true;
     int found = open_file(&job, &err);
@@ -217,19 +248,7 @@ static bool pick_up(struct pickup *p, struct str id) CO
         log_warn("%s", err.text);
     if (found > 0) {
         check_times(&job);
-        if (pickup_message_read(job.fd, &job.st, &job.arena, &job.message, &err) != 0) {
-            if (err_is_permanent(&err))
-                move_to_corrupt(&job, &err);
-            else
-                log_warn("%s", err.text);
-        } else if (job.message.envelope.recipient_count == 0) {
-            take_done(&job);
-        } else if (submit_message(&job, &result, &err) == 0) {
-            take_verdict(&job, &result);
-        } else {
-            log_warn("maildrop/" STR_FMT ": %s", STR_ARG(id), err.text);
-            goes_on = false;
-        }
+        goes_on = take_message(&job);
     }
     if (job.fd >= 0)
         close(job.fd);
@@ -244,6 +263,7 @@ static bool scan(struct pickup *p) CO
     struct str id;
     bool goes_on = true;
     int got = 1;
+    p->has_left = false;
     struct queue_scan *s = queue_scan_open(p->queue_dirfd, QUEUE_MAILDROP, &err);
     if (s == NULL) {
         log_warn("%s", err.text);
@@ -254,7 +274,7 @@ static bool scan(struct pickup *p) CO
     if (got < 0)
         log_warn("%s", err.text);
     queue_scan_close(s);
-    return goes_on;
+    return goes_on && !p->has_left;
 }
 
 static void pickup_start(struct service_context *ctx)

@@ -13,6 +13,8 @@ struct pickup_message {
     int64_t data_offset;             // of the first content record
     bool is_requeued;                // by postsuper -r: it has been through cleanup before
 };
+// Whether postsuper -r put the file there: postdrop's files belong to their senders.
+bool pickup_is_requeued(const struct stat *st);
 // Reads and checks envelope and extracted records of an open maildrop file. 0, without recipients when it was requeued and all of
 // them are done; -1 with err PERMANENT when the file is malformed,
 // TEMPORARY when it could not be read.

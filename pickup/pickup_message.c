@@ -232,10 +232,15 @@ static int walk(struct message_reader *r, int fd, struct err *err)
     return status;
 }
 
+bool pickup_is_requeued(const struct stat *st)
+{
+    return (st->st_mode & S_IROTH) == 0 && st->st_uid == geteuid();
+}
+
 int pickup_message_read(int fd, const struct stat *st, struct arena *arena, struct pickup_message *m_r, struct err *err)
 {
     struct message_reader r = {.arena = arena, .message = m_r, .dsn_orcpt = STR(""), .uid = (long)st->st_uid};
-    *m_r = (struct pickup_message){.is_requeued = (st->st_mode & S_IROTH) == 0 && st->st_uid == geteuid()};
+    *m_r = (struct pickup_message){.is_requeued = pickup_is_requeued(st)};
     struct submit_envelope *e = &m_r->envelope;
     e->sender = e->fullname = e->envelope_id = e->verp = e->filter = e->redirect = STR("");
     int status = walk(&r, fd, err);

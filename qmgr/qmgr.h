@@ -168,6 +168,8 @@ void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice) CO;
 void qmgr_active_load(struct qmgr *q, const char *queue, struct str id) CO;
 void qmgr_active_refill(struct qmgr_message *m) CO; // the next batch of recipients
 
+bool qmgr_has_file(const struct qmgr *q, const char *queue, struct str id); // QUEUE/ID exists: a message or a log
+
 // QUEUE/ID waits until the destination has room.
 void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct list *parked);
 

@@ -52,10 +52,10 @@ static void log_active(const struct qmgr_message *m, int64_t recipients)
     buf_release(&rest_of_line);
 }
 
-static bool log_exists(const struct qmgr *q, const char *which, struct str id)
+bool qmgr_has_file(const struct qmgr *q, const char *queue, struct str id)
 {
     struct buf path = BUF_INIT;
-    bool exists = queue_path(&q->layout, which, id, &path) == 0 && faccessat(AT_FDCWD, buf_cstr(&path), F_OK, 0) == 0;
+    bool exists = queue_path(&q->layout, queue, id, &path) == 0 && faccessat(AT_FDCWD, buf_cstr(&path), F_OK, 0) == 0;
     buf_release(&path);
     return exists;
 }
@@ -66,8 +66,8 @@ static void read_logs(struct qmgr_message *m)
     struct qmgr *q = m->qmgr;
     struct str id = m->request.queue_id;
     struct err err = ERR_INIT;
-    m->has_bounced = log_exists(q, QUEUE_BOUNCE, id);
-    m->has_trace = log_exists(q, QUEUE_TRACE, id);
+    m->has_bounced = qmgr_has_file(q, QUEUE_BOUNCE, id);
+    m->has_trace = qmgr_has_file(q, QUEUE_TRACE, id);
     if (queue_file_remove(AT_FDCWD, &q->layout, QUEUE_DEFER, id, &err) < 0) // this attempt gives new reasons
         log_warn(STR_FMT ": %s", STR_ARG(id), err.text);
 }

@@ -117,6 +117,10 @@ static void send_notices(struct qmgr_message *m) CO
     if (m->has_expired)
         qmgr_message_log_from(m, m->is_forced_to_expire ? ">, status=force-expired, returned to sender"
                                                         : ">, status=expired, returned to sender");
+    if (qmgr_has_file(m->qmgr, QUEUE_MAILDROP, m->request.queue_id)) {
+        end_round(m); // postsuper -r took it during its delivery: pickup reports, to report all once
+        return;
+    }
     if (m->has_bounced && flush(m, BOUNCE_NOTICE_FAILURE) < 0)
         m->deferred++; // the file stays until the sender was told
     if (m->has_trace)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: ISC
 """pickup: what happens to local mail that cleanup refuses, and to files that are no mail."""
 import os
+import re
 import threading
 import time
 
 import pytest
 
-from harness import wait_until
+from harness import smtp_send, wait_until
 from harness.queue_file import put_queue_file, queue_file_bytes
 
 TO = "user@far.example"
@@ -112,3 +113,34 @@ def test_message_requeued_during_its_delivery(relay):
     system.log.wait_for(rf"pickup\[\d+\]: maildrop/{queue_id}: all recipients are done: removed$")
     system.wait_queue_empty()
     assert next_hop.count == 1 and not system.queue_ids("corrupt")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("answer", [None, "450 4.2.0 later", "550 5.7.1 no"], ids=["sent", "deferred", "bounced"])
+def test_report_of_a_message_requeued_during_its_delivery(instance, sink, answer):
+    """One recipient has failed when postsuper -r takes the message, another is under way: what becomes of both is known at the end of
+    that delivery. Every recipient that failed is reported once, nobody gets the mail twice, and no log is left of the former id."""
+    back, bad, slow = sink(), sink(), sink()
+    bad.on("rcpt", "550 5.1.1 unknown")
+    is_under_way, may_end = threading.Event(), threading.Event()
+    slow.on("rcpt", lambda session: is_under_way.set() or may_end.wait(20) and answer, times=1)
+    one = instance(start=False, main={"relayhost": back.nexthop})
+    one.main["transport_maps"] = one.table("transport", f"bad.example smtp:{bad.nexthop}\nslow.example smtp:{slow.nexthop}\n")
+    one.write()
+    one.start()
+    smtp_send(one, "joe@client.example", ["x@bad.example", "y@slow.example"])
+    assert is_under_way.wait(20)
+    one.log.wait_for(r"to=<x@bad\.example>.*status=bounced")
+    (queue_id,) = one.queue_ids("active")
+    one.run("postsuper", "-r", queue_id)
+    one.run("postkick", "public", "pickup", "W")
+    one.log.wait_for(rf"pickup\[\d+\]: maildrop/{queue_id}: skipped, still being delivered$")
+    may_end.set()
+    one.log.wait_for(rf"{queue_id}: to=<y@slow\.example>")
+    wait_until(lambda: one.run("postkick", "public", "pickup", "W") and not one.queue_ids("maildrop"), 20, "pickup", 0.2)
+    one.wait_queue_empty()
+    failed = ["x@bad.example"] + (["y@slow.example"] if answer and answer.startswith("5") else [])
+    (report,) = back.wait(1, instance=one)
+    assert re.findall(r"^Final-Recipient: rfc822; (\S+)", report.text, re.MULTILINE) == failed and "Subject: test" in report.text
+    assert slow.count == (len(failed) == 1)
+    assert not one.queue_ids("bounce", "defer", "trace")
