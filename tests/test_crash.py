@@ -11,7 +11,8 @@ import time
 import pytest
 
 from harness import smtp_send, wait_until
-from harness.crash import Disk, Interposer
+from harness.crash import Interposer
+from harness.queue_file import log_entry, put_queue_file, put_queue_log, queue_file_bytes, record
 
 pytestmark = [pytest.mark.dromos, pytest.mark.root]
 FAST = {"minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s", "transport_retry_time": "1s",
@@ -53,20 +54,16 @@ class Rig:
                    for message in list(self.sink.messages))
 
     def ready(self):
-        """Files of messages and logs that are still in the queue."""
-        found = []
-        for queue, paths in self.system.queue_files("maildrop", "incoming", "active", "deferred", "hold", "bounce", "defer",
-                                                    "trace").items():
-            for path in paths:
-                try:
-                    if queue not in LEFT_BY_WRITER or path.stat().st_mode & 0o700 == 0o700:
-                        found.append(path)
-                except FileNotFoundError:
-                    found.append(path)  # it has moved on, maybe to where was looked already
-        return found
+        """Files of messages and logs that are in the queue; None when they move."""
+        files = self.system.queue_snapshot("maildrop", "incoming", "active", "deferred", "hold", "bounce", "defer", "trace")
+        try:
+            return files and [path for queue, paths in files.items() for path in paths
+                              if queue not in LEFT_BY_WRITER or path.stat().st_mode & 0o700 == 0o700]
+        except FileNotFoundError:
+            return None
 
     def settle(self, what):
-        wait_until(lambda: not self.ready() and not self.ready(), 30,
+        wait_until(lambda: self.ready() == [], 30,
                    lambda: f"{what}: empty queue, has {self.ready()}; stopped at {self.crash.where}; {self.system.log.text()[-3000:]}",
                    0.02)
         assert not self.system.queue_ids("corrupt"), what
@@ -124,7 +121,7 @@ def test_sendmail(instance, sink, workdir, is_full, capsys):
         def has_come():  # pickup may have been killed with the word of new mail, or postdrop before giving it
             if rig.system.queue_ids("maildrop"):
                 rig.system.run("postkick", "public", "pickup", "W", check=False)
-            return not rig.ready()
+            return rig.ready() == []
         wait_until(has_come, 30, lambda: f"{mark} after {rig.crash.where}; {rig.system.log.text()[-3000:]}", 0.1)
         rig.settle("sendmail")
         copies, where = rig.copies(mark), rig.crash.where
@@ -216,3 +213,30 @@ def test_queue_operations(instance, sink, workdir, is_full, capsys, operation):
         return f"{copies} delivered"
     each_point(Rig(instance, sink, workdir, minimal_backoff_time="8s", maximal_backoff_time="8s"), flow, is_full, capsys,
                f"postsuper {operation}")
+
+
+def test_requeue_with_a_log(instance, sink, workdir, is_full, capsys):
+    """A message of which one recipient has failed and is not reported yet is requeued, and postsuper, pickup, bounce or cleanup is
+    killed: the sender hears of the failure, the other recipient gets the mail, and no log is left."""
+    def flow(rig):
+        rig.number += 1
+        mark = f"m{rig.number}"
+        content = queue_file_bytes(SENDER, ["gone@far.example", TO], body=f"Subject: {mark}\nX-Mark: {mark}\n\nbody\n")
+        stop_at = rig.crash._get(4)
+        rig.crash.arm(0)
+        queue_id = put_queue_file(rig.system, "hold", content.replace(record("R", "gone@far.example"), record("D", "gone@far.example")))
+        put_queue_log(rig.system, "bounce", queue_id, log_entry("gone@far.example", "nobody", status="5.1.1", action="failed"))
+        rig.crash.arm(stop_at)
+        rig.system.run("postsuper", "-r", queue_id, check=False)
+        rig.system.run("postsuper", "-r", "ALL")  # it may have been killed before it did anything
+
+        def has_gone():
+            rig.system.run("postkick", "public", "pickup", "W", check=False)
+            return not rig.system.queue_ids("maildrop")
+        wait_until(has_gone, 30, lambda: f"{mark} after {rig.crash.where}; {rig.system.log.text()[-3000:]}", 0.2)
+        rig.settle("requeue with a log")
+        copies, bounces, where = rig.copies(mark), rig.bounces(mark), rig.crash.where
+        assert copies == 1 or copies > 1 and where.startswith(("pickup unlink maildrop", READY_UNSAID, SENT_UNMARKED)), f"{copies} after {where}"
+        assert bounces == 1 or bounces > 1 and where.startswith(("bounce unlink bounce", READY_UNSAID, SENT_UNMARKED)), f"{bounces} reports after {where}"
+        return f"{copies} delivered, {bounces} returned"
+    each_point(Rig(instance, sink, workdir), flow, is_full, capsys, "requeue with a log")

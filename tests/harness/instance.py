@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from .accounts import ensure_accounts
@@ -15,6 +16,7 @@ from .flavour import selected_flavour
 from .waiting import free_port, is_listening, wait_until
 
 HASHED_QUEUES = ("incoming", "active", "deferred", "hold", "corrupt", "bounce", "defer", "trace", "flush", "saved")
+CLOCK_TICK_NS = 20_000_000  # times of directories are those of the last tick
 MESSAGE_QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
 
 # service type private unpriv chroot wakeup maxproc command
@@ -392,6 +394,24 @@ class Instance:
             found[queue] = sorted(paths)
         return found
 
+    def queue_snapshot(self, *queues):
+        """As queue_files, of one moment: None when a file came, went or moved while they were listed. Walking the queues one after
+        the other misses a file that moves from one that comes later to one that was looked at."""
+        def changes():
+            return {folder: os.stat(folder).st_mtime_ns for queue in queues or MESSAGE_QUEUES
+                    for folder, _, _ in os.walk(self.queue_directory / queue)}
+        try:
+            before, now = changes(), time.time_ns()
+            found = self.queue_files(*queues)
+            is_still = changes() == before and all(at < now - CLOCK_TICK_NS for at in before.values())
+        except FileNotFoundError:
+            return None
+        return found if is_still else None
+
+    def is_queue_empty(self, *queues):
+        found = self.queue_snapshot(*queues)
+        return found is not None and not any(found.values())
+
     def queue_ids(self, *queues):
         return sorted(path.name for paths in self.queue_files(*queues).values() for path in paths)
 
@@ -399,7 +419,7 @@ class Instance:
         return {queue: len(paths) for queue, paths in self.queue_files().items() if paths}
 
     def wait_queue_empty(self, timeout=30.0, queues=MESSAGE_QUEUES):
-        wait_until(lambda: not any(self.queue_files(*queues).values()), timeout,
+        wait_until(lambda: self.is_queue_empty(*queues), timeout,
                    lambda: f"empty queue, has {self.queue_counts()}; log:\n{self.log.text()[-5000:]}", 0.05)
 
     def wait_queued(self, queue, count=1, timeout=20.0):
