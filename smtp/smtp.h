@@ -130,7 +130,7 @@ struct smtp_session {
     char *tls_status;    // tls= of a delivery
     struct str delivery_status; // the same for the delivery under way, when it says more; in its arena
     bool is_tls_matched; // the server is the one that it should be
-    bool is_tls_kept;    // its TLS session was kept for resumption
+    char *tls_session;   // the name under which its TLS session may be kept for resumption; NULL: not, or it was
     struct smtp_transcript *transcript; // NULL: nobody will want it
     bool needs_reset;   // a transaction was begun and not completed: RSET before the next one
 };
@@ -180,8 +180,8 @@ void smtp_transcript_end(struct smtp_transcript *t, const struct smtp_client *cl
 
 // ---- smtp_tls.c
 int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err);
-// A TLS session to resume: with the same server, under the same policy.
-bool smtp_tls_find_session(const struct smtp_session *s, struct buf *data_r) CO;
+// A TLS session to resume: with the same server, under the same policy, verified by the same authorities or records.
+bool smtp_tls_find_session(struct smtp_session *s, const struct tls_client_start *start, struct buf *data_r) CO;
 void smtp_tls_refresh_chains(struct smtp_client *client) CO;
 
 // ---- smtp_requiretls.c

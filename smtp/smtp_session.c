@@ -40,6 +40,7 @@ static void session_free(struct smtp_session *s)
     mem_free(s->relay);
     mem_free(s->mechanisms);
     mem_free(s->tls_status);
+    mem_free(s->tls_session);
     mem_free(s);
 }
 

@@ -36,33 +36,30 @@ int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err)
 
 // ---- Sessions, which tlsmgr remembers
 
-static struct str session_key(const struct smtp_session *s, struct buf *key)
-{
-    buf_addf(key, "%s\n%s", s->relay, s->key);
-    return buf_str(key);
-}
-
-bool smtp_tls_find_session(const struct smtp_session *s, struct buf *data_r)
+bool smtp_tls_find_session(struct smtp_session *s, const struct tls_client_start *start, struct buf *data_r)
 {
     struct buf key = BUF_INIT;
-    bool is_found = s->client->tls.keeps_sessions &&
-                    tls_service_session_get(s->client->tls.service, session_key(s, &key), data_r) == 1;
 
+    if (!s->client->tls.keeps_sessions)
+        return false;
+    buf_addf(&key, "%s\n%s\n", s->relay, s->key);
+    tls_client_context_add_trust(s->client->tls.context, start, &key);
+    mem_free(s->tls_session);
+    s->tls_session = mem_dup_str(buf_str(&key));
     buf_release(&key);
-    return is_found;
+    return tls_service_session_get(s->client->tls.service, str_from(s->tls_session), data_r) == 1;
 }
 
 void smtp_tls_keep_session(struct smtp_session *s)
 {
-    struct buf key = BUF_INIT, data = BUF_INIT;
+    struct buf data = BUF_INIT;
 
-    if (!s->client->tls.keeps_sessions || s->is_tls_kept || stream_tls_info(s->stream) == NULL)
+    if (s->tls_session == NULL || stream_tls_info(s->stream) == NULL || stream_tls_session(s->stream, &data) != 1)
         return;
-    s->is_tls_kept = stream_tls_session(s->stream, &data) == 1;
-    if (s->is_tls_kept)
-        tls_service_session_put(s->client->tls.service, session_key(s, &key), buf_str(&data));
+    tls_service_session_put(s->client->tls.service, str_from(s->tls_session), buf_str(&data));
+    mem_free(s->tls_session);
+    s->tls_session = NULL;
     buf_wipe(&data);
-    buf_release(&key);
 }
 
 // ---- Our own certificates, if any: tlsmgr reads the files, and knows when they have changed

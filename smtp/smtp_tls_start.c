@@ -113,7 +113,7 @@ static int read_anchors(const struct smtp_delivery *sd, const struct smtp_tls_ne
     return -1;
 }
 
-static int prepare(struct start_parts *parts, struct smtp_delivery *sd, const struct smtp_session *s, struct err *err) CO
+static int prepare(struct start_parts *parts, struct smtp_delivery *sd, struct smtp_session *s, struct err *err) CO
 {
     const struct smtp_tls_need *need = sd->tls_need;
     const struct tls_policy *policy = &need->rule->policy;
@@ -133,7 +133,7 @@ static int prepare(struct start_parts *parts, struct smtp_delivery *sd, const st
     start->protocols = policy->protocols;
     start->trust_anchors = buf_str(&parts->anchors);
     start->log_level = sd->tls_log_level;
-    if (smtp_tls_find_session(s, &parts->session))
+    if (smtp_tls_find_session(s, start, &parts->session))
         start->session = buf_str(&parts->session);
     return 0;
 }

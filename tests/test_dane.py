@@ -128,3 +128,33 @@ def test_dane_needs_dnssec_lookups(instance, sink, leaves):
         talk.expect("Subject: x\r\n\r\n.", 250)
     system.log.wait_for(rf"to=<u@far\.example>.*tls=dane:may, {SENT}")
     assert system.log.find(r"warning: .*dane configured with dnssec lookups disabled")
+
+
+def test_sessions_are_resumed_while_the_records_stay(instance, sink, leaves, workdir):
+    server = sink(tls=leaves["good"].server_context())
+    port = server.port
+    first = {"example": records("ee", port, leaves, [("good", 3, 1, 1)])}
+    second = {"example": records("ee", port, leaves, [("stranger", 3, 1, 1)])}
+
+    def deliver(number):
+        with system.dialogue(ehlo="client.example") as talk:
+            talk.envelope("joe@client.example", f"u{number}@ee.example")
+            talk.expect("Subject: x\r\n\r\n.", 250)
+        return system.log.wait_for(rf"to=<u{number}@ee\.example>,.*", 60).group(0)
+
+    def make():
+        one = instance(start=False)
+        one.main["smtp_tls_session_cache_database"] = "btree:$data_directory/smtp_scache"
+        return one
+
+    with SignedDns(workdir / "dns", first) as dns:
+        system, lines = run(lambda start: make(), dns, f"ee.example smtp:ee.example:{port}\n", "", ["ee.example"])
+        assert re.search(SENT, lines["ee.example"])
+        assert re.search(rf"tls=dane, {SENT}", deliver(2))
+    assert [message.tls_resumed for message in server.messages] == [False, True]
+    system.stop()
+    with SignedDns(workdir / "dns2", second) as dns:
+        system.environment["DROMOS_DNS_SERVERS"] = dns.address
+        system.write()
+        system.start()
+        assert re.search(rf"tls=!dane:nocertmatch, {DEFERRED}", deliver(3))

@@ -251,6 +251,28 @@ def test_tls_sessions_are_resumed(client, sink, good):
     assert system.log.count(r"Verified TLS connection established to") == 3
 
 
+KEEPS = {"smtp_tls_session_cache_database": "btree:$data_directory/smtp_scache"}
+
+
+def test_a_session_is_no_proof_when_other_authorities_are_trusted(client, sink, good, peers):
+    server = sink(tls=good.server_context())
+    system = client({"x": (server, "verify"), "y": (server, "verify")}, **KEEPS)
+    assert SENT in deliver(system, ["x"])["x"]
+    system.set(smtp_tls_CAfile=system.file("stranger.pem", peers["stranger"].authority.cert.read_text()))
+    assert "status=deferred (Server certificate not verified)" in deliver(system, ["y"])["y"]
+
+
+def test_a_server_that_failed_is_looked_at_anew(client, sink, good, peers):
+    """It has got another certificate since, and would resume the session in which it showed the wrong one."""
+    context = peers["stranger"].server_context()
+    server = sink(tls=context)
+    system = client({"x": (server, "verify protocols=TLSv1.2")}, **KEEPS)
+    assert "status=deferred (Server certificate not verified)" in deliver(system, ["x"])["x"]
+    context.load_cert_chain(good.chain, good.key)
+    system.run("postqueue", "-f", check=True)
+    system.log.wait_for(r"to=<u@x\.test>.*status=sent", 30)
+
+
 def test_client_certificate_is_shown(client, sink, authority, good):
     server = sink(tls=good.server_context(asks=authority))
     own = authority.issue("mx.test.example")

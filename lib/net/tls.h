@@ -127,9 +127,12 @@ struct tls_client_start {
     const struct tls_tlsa *tlsa;
     size_t tlsa_count;
     struct str trust_anchors;   // PEM text: if not "", only these are trusted
-    struct str session;         // from stream_tls_session earlier, or ""
+    struct str session;         // from stream_tls_session earlier, with the same trust, or ""
     int log_level;
 };
+// What a verdict about the server's certificate rests on, in hexadecimal digits: authorities, anchors, names, TLSA records. A session
+// that began under other ones proves nothing.
+void tls_client_context_add_trust(const struct tls_client_context *c, const struct tls_client_start *start, struct buf *text);
 // Both throw away what was buffered in the clear, before the first TLS byte is read. The stream's deadline bounds the
 // handshake. 0, or -1: the stream has failed; err->text says "lost connection", "-1" or the system's reason, and
 // stream_tls_problems has the library's lines. A client returns 0 even when the check was not met: see is_matched.

@@ -360,37 +360,58 @@ static int ask_certificates(int is_good, X509_STORE_CTX *store)
     return 1; // the session decides what an untrusted certificate may do
 }
 
-static const unsigned char session_context[] = "dromos smtp";
-
-static SSL_CTX *server_context(const struct tls_server_options *o, SSL_CTX *like, struct err *err)
+// What a verdict about a certificate rests on. Directories of authorities count by name: their files are read when they are needed.
+static void digest_trust(SSL_CTX *ctx, const struct tls_options *o, bool takes_any_purpose, unsigned char *digest_r)
 {
-    SSL_CTX *ctx = context_new(&o->common, true, like, err);
+    const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size;
+    struct buf text = BUF_INIT;
+    buf_addf(&text, "%d %d %d " STR_FMT "\n", takes_any_purpose, o->append_default_ca, o->verify_depth, STR_ARG(o->ca_path));
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        const X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (cert != NULL && X509_digest(cert, EVP_sha256(), digest, &size))
+            buf_add(&text, digest, size);
+    }
+    if (!EVP_Digest(text.ptr, text.len, digest_r, NULL, EVP_sha256(), NULL))
+        die("out of memory for TLS");
+    buf_release(&text);
+}
+
+// With what `c` has read from files, once it has.
+static SSL_CTX *server_context(struct tls_server_context *c, struct err *err)
+{
+    const struct tls_server_options *o = &c->options;
+    SSL_CTX *ctx = context_new(&o->common, true, c->ctx, err);
     if (ctx == NULL)
         return NULL;
+    if (c->ctx == NULL && o->asks_certificate)
+        digest_trust(ctx, &o->common, o->trusts_server_certificates, c->trust);
     if (o->asks_certificate)
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, ask_certificates);
     if (o->trusts_server_certificates)
         SSL_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
-    SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1);
+    // A session of a service that asks nothing, or trusts others, proves nothing here: it is not resumed.
+    SSL_CTX_set_session_id_context(ctx, c->trust, sizeof c->trust);
     tls_server_resume_init(ctx, o);
     return ctx;
 }
 
 struct tls_server_context *tls_server_context_open(const struct tls_server_options *o, struct err *err)
 {
-    SSL_CTX *ctx = server_context(o, NULL, err);
-    if (ctx == NULL)
-        return NULL;
     struct tls_server_context *c = MEM_NEW(struct tls_server_context);
-    c->ctx = ctx;
     c->options = *o;
-    return c;
+    c->ctx = server_context(c, err);
+    if (c->ctx != NULL)
+        return c;
+    mem_free(c);
+    return NULL;
 }
 
 // A context of its own, for a key type that is no longer there must not stay.
 int tls_server_context_set_chains(struct tls_server_context *c, struct tls_chain *const *chains, size_t count, struct err *err)
 {
-    SSL_CTX *ctx = server_context(&c->options, c->ctx, err);
+    SSL_CTX *ctx = server_context(c, err);
     if (ctx == NULL)
         return -1;
     if (use_chains(ctx, chains, count, c->options.common.keeper, err) < 0) {
@@ -435,7 +456,29 @@ struct tls_client_context *tls_client_context_open(const struct tls_options *o, 
     struct tls_client_context *c = MEM_NEW(struct tls_client_context);
     c->ctx = ctx;
     c->options = *o;
+    digest_trust(ctx, o, false, c->trust);
     return c;
+}
+
+void tls_client_context_add_trust(const struct tls_client_context *c, const struct tls_client_start *start, struct buf *text)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    struct buf all = BUF_INIT;
+    buf_add(&all, c->trust, sizeof c->trust);
+    buf_addf(&all, "%d\n" STR_FMT "\n", (int)start->check, STR_ARG(start->trust_anchors));
+    for (size_t i = 0; i < start->name_count; i++)
+        buf_addf(&all, STR_FMT "\n", STR_ARG(start->names[i]));
+    for (size_t i = 0; i < start->tlsa_count; i++) {
+        const struct tls_tlsa *r = &start->tlsa[i];
+        buf_addf(&all, "\n%u %u %u %zu ", r->usage, r->selector, r->matching, r->data.len);
+        buf_add(&all, r->data.ptr, r->data.len);
+    }
+    if (!EVP_Digest(all.ptr, all.len, digest, &size, EVP_sha256(), NULL))
+        die("out of memory for TLS");
+    for (unsigned i = 0; i < size; i++)
+        buf_addf(text, "%02x", digest[i]);
+    buf_release(&all);
 }
 
 int tls_client_context_set_chains(struct tls_client_context *c, struct tls_chain *const *chains, size_t count, struct err *err)

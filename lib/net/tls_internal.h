@@ -47,14 +47,18 @@ int tls_apply_protocols(SSL *ssl, struct str protocols, struct err *err);
 // err of kind PERMANENT: "what: first library error"; empties the library's queue.
 int tls_err(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+enum { TLS_TRUST_SIZE = 32 }; // of the digest of whom a context trusts
+
 struct tls_server_context {
     SSL_CTX *ctx;
     struct tls_server_options options;
+    unsigned char trust[TLS_TRUST_SIZE]; // whose sessions count here
     size_t chain_count;
 };
 struct tls_client_context {
     SSL_CTX *ctx;
     struct tls_options options;
+    unsigned char trust[TLS_TRUST_SIZE];
 };
 
 // tls_remote_key.c: a private key whose arithmetic happens elsewhere: the public key of `leaf`, signing by the keeper.
@@ -69,6 +73,7 @@ void tls_fingerprint(const unsigned char *data, size_t size, const EVP_MD *md, c
 
 // tls_resume.c: tickets and the cache of the server's sessions.
 void tls_server_resume_init(SSL_CTX *ctx, const struct tls_server_options *o);
+bool tls_session_is_current(const SSL_SESSION *session); // its certificate, if any, has not expired
 
 // tls_verify.c
 int tls_client_check_begin(struct tls *t, const struct tls_client_start *start, struct err *err);

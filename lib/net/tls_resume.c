@@ -18,6 +18,12 @@ static const struct tls_keeper *keeper_of(SSL *ssl)
     return t->keeper;
 }
 
+bool tls_session_is_current(const SSL_SESSION *session)
+{
+    const X509 *peer = SSL_SESSION_get0_peer((SSL_SESSION *)session); // it is not changed
+    return peer == NULL || X509_cmp_current_time(X509_get0_notAfter(peer)) > 0;
+}
+
 // ---- Tickets
 
 static EVP_CIPHER *ticket_cipher; // of all contexts; fetched once: looking it up by name costs more than using it
@@ -53,6 +59,18 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
     return rc == 1 && !is_new && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : rc;
 }
 
+// What the peer proved lasts no longer than its certificate, and is proved anew once in a while: such a ticket is not renewed.
+/* callback: the parameters are a library's */
+static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t size, SSL_TICKET_STATUS status, void *arg)
+{
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!tls_session_is_current(session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    bool is_renewed = status == SSL_TICKET_SUCCESS_RENEW && SSL_SESSION_get0_peer(session) == NULL;
+    return is_renewed ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
+}
+
 // ---- The cache
 
 static int put_session(SSL *ssl, SSL_SESSION *session)
@@ -82,6 +100,10 @@ static SSL_SESSION *get_session(SSL *ssl, const unsigned char *id, int length, i
         keeper->session_get(keeper->arg, str_of((const char *)id, (size_t)length), &der) > 0) {
         const unsigned char *at = (const unsigned char *)der.ptr;
         session = d2i_SSL_SESSION(NULL, &at, (long)der.len);
+    }
+    if (session != NULL && !tls_session_is_current(session)) {
+        SSL_SESSION_free(session);
+        session = NULL;
     }
     buf_wipe(&der);
     ERR_clear_error();
@@ -147,6 +169,7 @@ void tls_server_resume_init(SSL_CTX *ctx, const struct tls_server_options *o)
         EVP_CIPHER_free(ticket_cipher);
         ticket_cipher = fetch_cipher(o->ticket_cipher);
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_callback);
+        SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_opened, NULL);
         SSL_CTX_set_num_tickets(ctx, 1);
     }
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

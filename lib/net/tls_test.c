@@ -28,13 +28,15 @@ static void add_pem(struct buf *out, BIO *bio)
     BIO_free(bio);
 }
 
+static long certificate_seconds = 86400;
+
 static void make_identity(struct identity *id, EVP_PKEY *pkey, const char *name)
 {
     X509 *cert = X509_new();
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
+    X509_gmtime_adj(X509_getm_notAfter(cert), certificate_seconds);
     X509_set_pubkey(cert, pkey);
     X509_NAME *subject = X509_get_subject_name(cert);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
@@ -142,6 +144,7 @@ static struct tls_client_start client_start;
 static struct err server_err, client_err;
 static int server_rc, client_rc;
 static bool server_is_done;
+static struct tls_info server_saw; // of the last handshake that succeeded
 static void (*client_body)(void);
 
 // Echoes lines in upper case until "bye".
@@ -153,6 +156,8 @@ static void run_server(void *arg)
     enum line_end end;
     stream_set_deadline(server, clock_ms() + 5000);
     server_rc = stream_start_tls_server(server, server_context, &start, &server_err);
+    if (server_rc == 0)
+        server_saw = *stream_tls_info(server);
     while (server_rc == 0 && stream_read_line(server, 1000, &line, &end, NULL) == 1) {
         stream_printf(server, "you said " STR_FMT "\r\n", (int)line.len, (const char *)line.ptr);
         if (stream_flush(server, NULL) < 0)
@@ -414,6 +419,145 @@ START_TEST(a_cache_resumes_clients_without_tickets)
 }
 END_TEST
 
+// ---- What a resumed session proves
+
+static char authority_file[] = "/tmp/tls_test.XXXXXX";
+
+// The server asks for certificates, and trusts those that `authority` signed; the client shows the second identity's.
+static void trust_clients_of(const struct identity *authority)
+{
+    struct err err = ERR_INIT;
+    FILE *file = fopen(authority_file, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(authority->cert.ptr, 1, authority->cert.len, file), authority->cert.len);
+    fclose(file);
+    close_contexts();
+    server_options.asks_certificate = true;
+    server_options.common.ca_file = str_from(authority_file);
+    client_options.keeper = &keeper;
+    open_contexts(1);
+    ck_assert_int_eq(tls_client_context_set_chains(client_context, &identities[1].chain, 1, &err), 0);
+}
+
+static void setup_authorities(void)
+{
+    setup();
+    has_tickets = true;
+    server_options.session_seconds = 3600;
+    int fd = mkstemp(strcpy(authority_file, "/tmp/tls_test.XXXXXX"));
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+}
+
+static void teardown_authorities(void)
+{
+    unlink(authority_file);
+    certificate_seconds = 86400;
+    buf_release(&seen_session);
+    teardown();
+}
+
+// Meets again with the session of the last meeting that gave one.
+static void expect_resumption(bool is_resumed, bool is_trusted)
+{
+    struct buf session = BUF_INIT;
+    buf_add_str(&session, buf_str(&seen_session));
+    ck_assert_uint_gt(session.len, 0);
+    client_start.session = buf_str(&session);
+    expect_meeting();
+    client_start.session = STR_NULL;
+    if (seen_session.len == 0)
+        buf_add_str(&seen_session, buf_str(&session));
+    buf_release(&session);
+    ck_assert_int_eq(server_saw.is_resumed, is_resumed);
+    ck_assert_int_eq(server_saw.has_certificate && server_saw.is_trusted, is_trusted);
+}
+
+static const struct str versions[] = {{"TLSv1.2", 7}, {"TLSv1.3", 7}};
+
+START_TEST(a_session_proves_nothing_to_who_trusts_others)
+{
+    client_start.protocols = versions[_i];
+    trust_clients_of(&identities[1]);
+    expect_meeting();
+    ck_assert(server_saw.is_trusted);
+    expect_resumption(true, true);
+    trust_clients_of(&identities[1]); // another process of the same service
+    expect_resumption(true, true);
+    trust_clients_of(&identities[0]);
+    expect_resumption(false, false);
+    trust_clients_of(&identities[1]); // as distrust proves nothing, either
+    expect_resumption(false, true);
+}
+END_TEST
+
+START_TEST(a_session_without_certificate_does_not_spare_the_question)
+{
+    client_start.protocols = versions[_i];
+    open_contexts(1);
+    expect_meeting();
+    ck_assert(!server_saw.has_certificate);
+    trust_clients_of(&identities[1]);
+    expect_resumption(false, true);
+}
+END_TEST
+
+START_TEST(a_session_does_not_outlive_the_certificate)
+{
+    client_start.protocols = versions[_i & 1];
+    if (_i == 2) { // the cache instead of tickets
+        server_options.has_session_cache = true;
+        client_options.ssl_options = STR("NO_TICKET");
+    }
+    free_identity(&identities[1]);
+    certificate_seconds = 2;
+    make_identity(&identities[1], EVP_EC_gen("P-256"), "second.example");
+    trust_clients_of(&identities[1]);
+    expect_meeting();
+    ck_assert(server_saw.is_trusted);
+    expect_resumption(true, true);
+    usleep(2200 * 1000);
+    expect_resumption(false, false);
+}
+END_TEST
+
+START_TEST(resumption_does_not_prolong_trust)
+{
+    client_start.protocols = versions[_i];
+    server_options.session_seconds = 3;
+    trust_clients_of(&identities[1]);
+    expect_meeting();
+    for (int i = 0; i < 2; i++) {
+        usleep(1200 * 1000);
+        expect_resumption(true, true);
+    }
+    usleep(2200 * 1000);
+    expect_resumption(false, true);
+}
+END_TEST
+
+START_TEST(a_client_resumes_nothing_that_has_expired)
+{
+    struct str names[] = {STR("first.example")};
+    client_start.protocols = versions[_i];
+    free_identity(&identities[0]);
+    certificate_seconds = 2;
+    make_identity(&identities[0], EVP_EC_gen("P-256"), "first.example");
+    open_contexts(1);
+    client_start.check = TLS_CHECK_NAMES;
+    client_start.names = names;
+    client_start.name_count = 1;
+    client_start.trust_anchors = buf_str(&identities[0].cert);
+    expect_meeting();
+    ck_assert(seen.is_trusted && seen.is_matched);
+    expect_resumption(true, false);
+    ck_assert(seen.is_resumed && seen.is_matched);
+    usleep(2200 * 1000);
+    expect_resumption(false, false);
+    ck_assert(!seen.is_trusted && !seen.is_matched);
+}
+END_TEST
+
 START_TEST(peers_are_checked_by_name_and_fingerprint)
 {
     struct str names[] = {STR("first.example")}, others[] = {STR("other.example")};
@@ -587,6 +731,15 @@ int main(void)
     tcase_add_test(tc, protocol_lists);
     tcase_add_test(tc, certificate_names);
     tcase_add_test(tc, broken_pem_is_refused);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("resumption");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup_authorities, teardown_authorities);
+    tcase_add_loop_test(tc, a_session_proves_nothing_to_who_trusts_others, 0, 2);
+    tcase_add_loop_test(tc, a_session_without_certificate_does_not_spare_the_question, 0, 2);
+    tcase_add_loop_test(tc, a_session_does_not_outlive_the_certificate, 0, 3);
+    tcase_add_loop_test(tc, resumption_does_not_prolong_trust, 0, 2);
+    tcase_add_loop_test(tc, a_client_resumes_nothing_that_has_expired, 0, 2);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -116,7 +116,7 @@ static void offer_session(struct tls *t, struct str session)
 {
     const unsigned char *at = (const unsigned char *)session.ptr;
     SSL_SESSION *s = session.len > 0 ? d2i_SSL_SESSION(NULL, &at, (long)session.len) : NULL;
-    if (s != NULL)
+    if (s != NULL && tls_session_is_current(s))
         SSL_set_session(t->ssl, s);
     SSL_SESSION_free(s);
     ERR_clear_error();
@@ -162,7 +162,8 @@ void tls_client_check_end(struct tls *t, const struct tls_client_start *start)
         snprintf(info->trouble, sizeof info->trouble, "%s", info->is_matched ? "" : "the certificate has another fingerprint");
         break;
     case TLS_CHECK_DANE:
-        info->is_matched = info->is_trusted && SSL_get0_dane_authority(t->ssl, NULL, NULL) >= 0;
+        // Of a resumed session the library says no more than that it was right once: by the same records, see tls_client_context_add_trust.
+        info->is_matched = info->is_trusted && (info->is_resumed || SSL_get0_dane_authority(t->ssl, NULL, NULL) >= 0);
         break;
     }
     ERR_clear_error();
