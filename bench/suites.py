@@ -71,6 +71,8 @@ class Suite:
         self.instance.write()
 
     def start(self):
+        if not self.instance.flavour.is_postfix:
+            self.instance.run("postfix", "check")  # as a start by `postfix start` does
         self.instance.start(preexec=_more_descriptors, timeout=60)
 
     def stop(self):

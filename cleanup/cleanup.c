@@ -4,24 +4,11 @@
 #include "cleanup/cleanup.h"
 
 #include <fcntl.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "lib/sys/sys.h"
 
 enum { SYNC_THREADS = 16 };
-
-// fsync of a new file also commits its name here (the rename came before).
-static bool sync_commits_name(int dirfd)
-{
-    enum { EXT4_MAGIC = 0xEF53, XFS_MAGIC = 0x58465342 };
-    const unsigned long btrfs_magic = 0x9123683EUL;
-    struct statfs fs;
-    if (fstatfs(dirfd, &fs) < 0)
-        return false;
-    unsigned long type = (unsigned long)fs.f_type & 0xffffffffUL;
-    return type == EXT4_MAGIC || type == XFS_MAGIC || type == btrfs_magic;
-}
 
 static int open_queue(struct cleanup *d, struct err *err)
 {
@@ -32,7 +19,8 @@ static int open_queue(struct cleanup *d, struct err *err)
     if (d->incoming_dirfd < 0)
         return err_errno(err, "open the directory incoming");
     d->sync_is_instant = sys_sync_is_instant(d->incoming_dirfd);
-    d->syncs_directory = !d->sync_is_instant && !sync_commits_name(d->incoming_dirfd);
+    d->layout.is_staged = queue_is_staged(d->queue_dirfd);
+    d->syncs_directory = !d->sync_is_instant && !sys_sync_covers_names(d->incoming_dirfd);
     return 0;
 }
 
@@ -57,7 +45,7 @@ static int cleanup_init(struct service_context *ctx, struct err *err)
     const struct settings *s = ctx->settings;
     ctx->state = d;
     *d = (struct cleanup){.ctx = ctx, .settings = s, .queue_dirfd = -1, .incoming_dirfd = -1};
-    d->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    d->layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     buf_addf(&d->queue_manager_path, "public/" STR_FMT, STR_ARG(s->queue_service_name));
     d->route = route_open(s, err);
     if (d->route == NULL || open_tables(d, err) < 0)

@@ -92,7 +92,7 @@ static int open_by_id(struct postcat *p, const char *id, struct buf *name_r)
     static const char *const queues[] = {QUEUE_MAILDROP, QUEUE_INCOMING, QUEUE_ACTIVE,
                                          QUEUE_DEFERRED, QUEUE_HOLD,     QUEUE_CORRUPT};
     const struct settings *s = p->settings;
-    struct queue_layout layout = {s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    struct queue_layout layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     struct err err = ERR_INIT;
     if (!queue_id_is_valid(str_from(id)))
         die("bad mail queue ID: %s", id);

@@ -108,9 +108,7 @@ static int create_file(struct drop *d, struct err *err)
         err_errno(err, "open queue directory");
         return POSTDROP_WRITE;
     }
-    d->layout = (struct queue_layout){.hash_names = settings.hash_queue_names,
-                                      .hash_depth = (unsigned)settings.hash_queue_depth,
-                                      .long_ids = settings.enable_long_queue_ids};
+    d->layout = queue_layout_of(settings.hash_queue_names, settings.hash_queue_depth, settings.enable_long_queue_ids);
     umask(0);
     d->fd = queue_file_create(d->queue_dirfd, &d->layout, &made, err);
     umask(077);

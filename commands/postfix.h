@@ -34,6 +34,9 @@ bool control_prepare(struct control *c);        // the fatal part of check: fals
 void control_check_queue(struct control *c); // runs postsuper: names, directories, stray files
 bool control_master_cf_is_sound(struct control *c); // logs what is wrong
 
+// postfix_staging.c: makes staging/ where it is of use; logs when that fails: mail flows without it
+void control_prepare_staging(struct control *c);
+
 // postfix_drain.c
 int control_drain(struct control *c);
 void control_end_drain(struct control *c); // mail is accepted at the next start or reload

@@ -113,6 +113,8 @@ bool control_prepare(struct control *c)
     for (size_t i = 0; i < EXPECTED_COUNT && is_sound; i++)
         if (!expected[i].is_program)
             is_sound = make_dir(c, &expected[i]);
+    if (is_sound)
+        control_prepare_staging(c);
     return is_sound;
 }
 
@@ -204,7 +206,7 @@ void control_check_queue(struct control *c)
 static unsigned report_foreign_files_of(struct control *c, const char *queue, struct buf *path)
 {
     const struct settings *set = &c->settings;
-    struct queue_layout layout = {set->hash_queue_names, (unsigned)set->hash_queue_depth, set->enable_long_queue_ids};
+    struct queue_layout layout = queue_layout_of(set->hash_queue_names, set->hash_queue_depth, set->enable_long_queue_ids);
     struct err err = ERR_INIT;
     struct str id;
     struct stat st;

@@ -107,7 +107,7 @@ static int read_directly(struct listing *l)
 {
     struct postqueue *pq = l->pq;
     const struct settings *s = &pq->settings;
-    struct queue_layout layout = {s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    struct queue_layout layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     struct sys_user owner;
     log_warn("Mail system is down -- accessing queue directly (Connect to the %s %s service: %s)", s->mail_name.ptr,
              s->showq_service_name.ptr, pq->err.errnum ? strerror(pq->err.errnum) : pq->err.text);

@@ -109,7 +109,7 @@ static void load(struct postsuper *ps, const char *dir)
         die("%s", err.text);
     conf_free(conf);
     log_setup_command(s, "postsuper");
-    ps->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    ps->layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
 }
 
 static void become_owner(struct postsuper *ps)

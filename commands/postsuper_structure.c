@@ -213,6 +213,25 @@ static void repair_directory(struct repair *r, const char *dir_path, unsigned de
         (void)!rmdir(dir_path); // only when nothing is left in it
 }
 
+// What a process began and did not come to name.
+static void purge_staging(struct repair *r)
+{
+    char dir_path[QUEUE_PATH_MAX];
+    DIR *dir;
+    if (!queue_is_staged(AT_FDCWD))
+        return;
+    r->queue = QUEUE_STAGING;
+    for (unsigned i = 0; i < QUEUE_STAGING_DIRS; i++) {
+        snprintf(dir_path, sizeof dir_path, QUEUE_STAGING "/%02x", i);
+        if ((dir = opendir(dir_path)) == NULL)
+            continue;
+        for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+            if (entry->d_name[0] != '.')
+                repair_entry(r, dir_path, entry, DEPTH_MAX);
+        closedir(dir);
+    }
+}
+
 // Logs first: a message finds the log of its old name where the layout wants it.
 void postsuper_repair(struct postsuper *ps, bool fixes_structure, bool purges, bool checks_long_ids)
 {
@@ -228,6 +247,8 @@ void postsuper_repair(struct postsuper *ps, bool fixes_structure, bool purges, b
         r.has_messages = !is_in(queues[i], logs);
         repair_directory(&r, queues[i], 0);
     }
+    if (purges && postsuper_queue_is_selected(ps, QUEUE_INCOMING))
+        purge_staging(&r);
     renamed = ps->renamed - renamed;
     if (renamed > 0)
         log_info("Renamed to match inode number: %u message%s", renamed, renamed == 1 ? "" : "s");

@@ -150,7 +150,7 @@ static int take_recipient(void *arg, const struct queue_list_recipient *r)
 static void count_queue(struct qshape *q, const char *name)
 {
     const struct settings *s = &q->settings;
-    struct queue_layout layout = {s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    struct queue_layout layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     struct queue_list_sink sink = {q, take_message, take_recipient};
     struct err err = ERR_INIT;
     const char *dir = s->queue_directory.ptr, *slash = strrchr(name, '/');

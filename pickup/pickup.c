@@ -314,7 +314,7 @@ static int pickup_init(struct service_context *ctx, struct err *err)
     struct buf path = BUF_INIT;
     p->ctx = ctx;
     p->is_wanted = true; // what was submitted while the mail system was down
-    p->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    p->layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     co_event_init(&p->wake);
     buf_addf(&path, "public/" STR_FMT, STR_ARG(s->cleanup_service_name));
     p->pool = submit_pool_new(buf_cstr(&path));

@@ -53,7 +53,7 @@ static int init(struct service_context *ctx, struct err *err)
     struct qmgr *q = MEM_NEW(struct qmgr);
     q->ctx = ctx;
     q->settings = s;
-    q->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    q->layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     q->messages = MAP_INIT;
     q->transports = MAP_INIT;
     q->cpus = sys_cpu_count();

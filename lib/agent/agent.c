@@ -21,8 +21,7 @@ enum { SETTLED_EXPIRED = 2 + DELIVERY_BOUNCED };
 int delivery_begin(struct delivery *d, const struct settings *settings, struct err *err)
 {
     const struct delivery_request *r = &d->request;
-    struct queue_layout layout = {settings->hash_queue_names, (unsigned)settings->hash_queue_depth,
-                                  settings->enable_long_queue_ids};
+    struct queue_layout layout = queue_layout_of(settings->hash_queue_names, settings->hash_queue_depth, settings->enable_long_queue_ids);
     d->settings = settings;
     d->settled = arena_alloc(d->arena, r->recipient_count);
     d->dead_reason = STR("");

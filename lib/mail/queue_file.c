@@ -14,6 +14,11 @@
 
 enum { CREATE_TRIES = 1000, HASH_DEPTH_MAX = 10, DIR_MODE = 0700 };
 
+struct queue_layout queue_layout_of(struct str hash_names, int hash_depth, bool long_ids)
+{
+    return (struct queue_layout){.hash_names = hash_names, .hash_depth = (unsigned)hash_depth, .long_ids = long_ids};
+}
+
 static bool queue_name_is_valid(const char *queue)
 {
     struct str name = str_from(queue);
@@ -107,13 +112,23 @@ static pid_t own_pid(void)
 
 // ---- Creation
 
-static int create_temporary(int dirfd, const char *queue, mode_t mode, char path_r[QUEUE_PATH_MAX])
+bool queue_is_staged(int queue_dirfd)
+{
+    struct stat st;
+    return fstatat(queue_dirfd, QUEUE_STAGING "/00", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int create_temporary(int dirfd, const struct queue_layout *layout, const struct queue_new *made,
+                            char path_r[QUEUE_PATH_MAX])
 {
     for (int64_t attempt = 0; attempt < CREATE_TRIES; attempt++) {
         // The attempt is added so that a clock that stands still cannot give the same name twice.
         long micros = (long)((clock_wall_us() + attempt) % 1000000);
-        snprintf(path_r, QUEUE_PATH_MAX, "%s/%ld.%ld", queue, micros, (long)own_pid());
-        int fd = openat(dirfd, path_r, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        int len = layout->is_staged ? snprintf(path_r, QUEUE_PATH_MAX, QUEUE_STAGING "/%02lx",
+                                               (unsigned long)micros % QUEUE_STAGING_DIRS)
+                                    : snprintf(path_r, QUEUE_PATH_MAX, "%s", made->queue);
+        snprintf(path_r + len, QUEUE_PATH_MAX - (size_t)len, "/%ld.%ld", micros, (long)own_pid());
+        int fd = openat(dirfd, path_r, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, made->mode);
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }
@@ -127,7 +142,7 @@ int queue_file_create(int queue_dirfd, const struct queue_layout *layout, struct
     struct stat st;
     if (!queue_name_is_valid(made->queue))
         return err_set(err, ERR_BUG, "invalid queue name");
-    int fd = create_temporary(queue_dirfd, made->queue, made->mode, temporary);
+    int fd = create_temporary(queue_dirfd, layout, made, temporary);
     if (fd < 0)
         return err_errno(err, "create file %s", temporary);
     buf_clear(made->id);

@@ -8,8 +8,8 @@
 
 #include <sys/stat.h>
 
-#include "lib/base/mem.h"
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 #include "lib/mail/queue_record.h"
 
 #define QUEUE_ID_MAX   255
@@ -28,7 +28,6 @@
 
 enum { QUEUE_MODE_READY = 0700, QUEUE_MODE_WRITING = 0600, QUEUE_MODE_CORRUPT = 0400 };
 
-// How names become paths: hash_queue_names and hash_queue_depth.
 // Bits of sendopts, the last number of the size record.
 enum queue_sendopt {
     QUEUE_SENDOPT_SMTPUTF8 = 1,
@@ -36,11 +35,20 @@ enum queue_sendopt {
     QUEUE_SENDOPT_REQUIRETLS = 32,   // MAIL ... REQUIRETLS (RFC 8689 3)
 };
 
+// How names become paths: hash_queue_names and hash_queue_depth.
 struct queue_layout {
     struct str hash_names; // "deferred, defer"
     unsigned hash_depth;
-    bool long_ids; // enable_long_queue_ids
+    bool long_ids;  // enable_long_queue_ids
+    bool is_staged; // files are begun below staging/
 };
+struct queue_layout queue_layout_of(struct str hash_names, int hash_depth, bool long_ids); // not staged
+
+// staging/00 to staging/3f: where files are begun, by their time, on a file system on which one directory for all would be slow
+// (sys_scans_freed_inodes). Nobody else need know of them: a file has its final name before anything is written to it.
+#define QUEUE_STAGING "staging"
+enum { QUEUE_STAGING_DIRS = 64 };
+bool queue_is_staged(int queue_dirfd);
 
 bool queue_id_is_valid(struct str id);
 bool queue_id_is_long(struct str id);
@@ -56,7 +64,7 @@ struct queue_new {
     struct buf *id;     // result: the id; the caller's buffer
     int64_t created_us; // result: the time in it
 };
-// Creates QUEUE/USEC.PID exclusively, learns the inode, renames it to its id. Returns the descriptor (O_RDWR), or -1.
+// Creates QUEUE/USEC.PID (or staging/XX/USEC.PID) exclusively, learns the inode, renames it to its id. Returns the descriptor (O_RDWR), or -1.
 int queue_file_create(int queue_dirfd, const struct queue_layout *layout, struct queue_new *made, struct err *err);
 int queue_file_open(int queue_dirfd, const struct queue_layout *layout, const char *queue, struct str id, int flags, struct err *err);
 // Missing hash directories are created on demand. ENOENT of the source: 0 absent, 1 moved, -1 failed.

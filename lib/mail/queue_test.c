@@ -119,6 +119,39 @@ START_TEST(test_create_move_scan)
 }
 END_TEST
 
+START_TEST(test_create_staged)
+{
+    struct buf id = BUF_INIT, path = BUF_INIT;
+    struct err err = ERR_INIT;
+    struct stat st;
+    struct queue_layout layout = {.is_staged = true};
+    struct queue_new made = {.queue = "incoming", .mode = 0600, .id = &id};
+    (void)!mkdirat(dirfd, "incoming", 0700);
+    ck_assert(!queue_is_staged(dirfd));
+    ck_assert_int_lt(queue_file_create(dirfd, &layout, &made, &err), 0); // no directory
+    ck_assert_int_eq(mkdirat(dirfd, "staging", 0700), 0);
+    for (unsigned i = 0; i < QUEUE_STAGING_DIRS; i++) {
+        buf_clear(&path);
+        buf_addf(&path, "staging/%02x", i);
+        ck_assert_int_eq(mkdirat(dirfd, buf_cstr(&path), 0700), 0);
+    }
+    ck_assert(queue_is_staged(dirfd));
+    int fd = queue_file_create(dirfd, &layout, &made, &err);
+    ck_assert_msg(fd >= 0, "%s", err.text);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_uint_eq(st.st_nlink, 1);
+    close(fd);
+    ck_assert_int_eq(queue_file_remove(dirfd, &layout, "incoming", buf_str(&id), &err), 1);
+    for (unsigned i = 0; i < QUEUE_STAGING_DIRS; i++) {
+        buf_clear(&path);
+        buf_addf(&path, "staging/%02x", i);
+        ck_assert_int_eq(unlinkat(dirfd, buf_cstr(&path), AT_REMOVEDIR), 0); // empty
+    }
+    buf_release(&id);
+    buf_release(&path);
+}
+END_TEST
+
 // A small complete file, with the size record's first field off by `lie`.
 static void build_file(struct buf *b, int64_t lie)
 {
@@ -317,6 +350,7 @@ int main(void)
     tcase_add_test(t, test_records);
     tcase_add_test(t, test_ids_and_paths);
     tcase_add_test(t, test_create_move_scan);
+    tcase_add_test(t, test_create_staged);
     tcase_add_test(t, test_envelope);
     tcase_add_test(t, test_content);
     tcase_add_test(t, test_truncated);

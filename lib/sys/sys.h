@@ -94,5 +94,10 @@ bool sys_sync_covers_names(int fd);
 // Whether other descriptors of the file are open, here or in any process. 1, 0, -1 unknown here. The file must be this process's user's own.
 int sys_has_other_openers(int fd);
 bool sys_sync_is_instant(int dirfd); // tmpfs and ramfs: fsync has nothing to do, so it need not leave the thread
+// ext4 without a journal does not use an inode again for a minute or more after it was freed, and looks at each such inode of the directory's block
+// group before it gives a new one: where files come and go fast, creating one takes longer than all else. Subdirectories in groups of their own
+// share the burden. Reads /sys: to be asked before a jail.
+bool sys_scans_freed_inodes(int fd);
+int sys_spread_subdirectories(int dirfd); // subdirectories made from now on lie in block groups of their own (ext2, ext3, ext4). 0, or -1 errno
 
 #endif

@@ -3,8 +3,6 @@
 // Trust: paths may lie in directories that others can write to.
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "lib/base/mem.h"
@@ -171,28 +169,4 @@ int sys_has_other_openers(int fd)
 #else
     return -1;
 #endif
-}
-
-bool sys_sync_is_instant(int dirfd)
-{
-    struct statfs fs;
-    return fstatfs(dirfd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
-}
-
-bool sys_sync_covers_names(int fd)
-{
-    struct statfs fs;
-    if (fstatfs(fd, &fs) < 0)
-        return false;
-    switch ((unsigned long)fs.f_type) {
-    case EXT4_SUPER_MAGIC:
-    case XFS_SUPER_MAGIC:
-    case BTRFS_SUPER_MAGIC:
-    case F2FS_SUPER_MAGIC:
-    case TMPFS_MAGIC:
-    case RAMFS_MAGIC:
-        return true;
-    default:
-        return false;
-    }
 }

@@ -74,6 +74,22 @@ START_TEST(safe_open_follows_only_roots_links)
 }
 END_TEST
 
+START_TEST(file_systems_are_told_apart)
+{
+    int memory = open("/dev/shm", O_RDONLY | O_DIRECTORY), here = open(".", O_RDONLY | O_DIRECTORY);
+    ck_assert(sys_sync_is_instant(memory) && sys_sync_covers_names(memory) && !sys_scans_freed_inodes(memory));
+    if (sys_scans_freed_inodes(here)) { // ext4
+        ck_assert(sys_sync_covers_names(here));
+        ck_assert_int_eq(sys_spread_subdirectories(here), 0);
+        ck_assert_int_eq(sys_spread_subdirectories(here), 0);
+    }
+    ck_assert(!sys_sync_is_instant(-1) && !sys_sync_covers_names(-1) && !sys_scans_freed_inodes(-1));
+    ck_assert_int_lt(sys_spread_subdirectories(-1), 0);
+    close(memory);
+    close(here);
+}
+END_TEST
+
 START_TEST(files_are_read_whole_or_refused)
 {
     struct err err = ERR_INIT;
@@ -228,6 +244,7 @@ int main(void)
     tcase_add_checked_fixture(t, enter_dir, leave_dir);
     tcase_add_test(t, safe_open_takes_plain_files_only);
     tcase_add_test(t, safe_open_follows_only_roots_links);
+    tcase_add_test(t, file_systems_are_told_apart);
     tcase_add_test(t, files_are_read_whole_or_refused);
     tcase_add_test(t, locks_exclude);
     tcase_add_test(t, spawn_places_descriptors);

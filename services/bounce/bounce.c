@@ -17,7 +17,7 @@ static int init(struct service_context *ctx, struct err *err)
     struct bounce_state *state = MEM_NEW(struct bounce_state);
     state->settings = s;
     state->arena = ARENA_INIT;
-    state->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    state->layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     bounce_templates_load(&state->templates, ctx->conf, s, &state->arena);
     ctx->state = state;
     state->flush = flush_client_new(s->flush_service_name);

@@ -23,7 +23,7 @@ static int init(struct service_context *ctx, struct err *err)
     struct buf path = BUF_INIT;
     ctx->state = st;
     st->settings = s;
-    st->layout = (struct queue_layout){s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    st->layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     buf_addf(&path, "public/" STR_FMT, STR_ARG(s->queue_service_name));
     st->qmgr_path = mem_strdup(buf_cstr(&path));
     buf_release(&path);

@@ -61,7 +61,7 @@ static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
     const struct settings *s = ctx->settings;
-    struct queue_layout layout = {s->hash_queue_names, (unsigned)s->hash_queue_depth, s->enable_long_queue_ids};
+    struct queue_layout layout = queue_layout_of(s->hash_queue_names, s->hash_queue_depth, s->enable_long_queue_ids);
     struct err err = ERR_INIT;
     struct listing l = {.conn = ipc_conn_new(client->fd), .out = IPC_MSG_INIT};
     struct queue_list_sink sink = {&l, tell_message, tell_recipient};

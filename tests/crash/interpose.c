@@ -57,7 +57,7 @@ __attribute__((constructor)) static void begin(void)
 // Paths are relative to the queue directory, which all daemons and queue commands work in.
 static int kind_of_path(const char *path)
 {
-    static const char *const queues[] = {"maildrop", "incoming", "active", "deferred", "hold",
+    static const char *const queues[] = {"maildrop", "staging", "incoming", "active", "deferred", "hold",
                                          "corrupt",  "bounce",   "defer",  "trace",    "flush"};
     if (control == NULL || path == NULL)
         return NOT_OURS;
