@@ -114,7 +114,7 @@ void cleanup_flush(struct cleanup_message *m, size_t above); // writes `out` whe
 
 // cleanup_envelope.c: from the first frame to the envelope records
 void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v) CO; // creates the file
-void cleanup_take_recipients(struct cleanup_message *m, const struct ipc_view *v) CO;
+void cleanup_take_more(struct cleanup_message *m, const struct ipc_view *v) CO; // of a later frame: lines above the content, recipients
 void cleanup_take_orders(struct cleanup_message *m, const struct ipc_view *v); // of the last frame
 
 // cleanup_map.c

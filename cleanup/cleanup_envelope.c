@@ -33,13 +33,27 @@ static void read_attrs(struct cleanup_message *m, const struct ipc_view *v)
     }
 }
 
-static void read_prepended(struct cleanup_message *m, const struct ipc_view *v)
+static void take_field(struct cleanup_message *m, const struct ipc_view *v, const char *name, struct str *text)
+{
+    struct str given;
+    if (ipc_get_str(v, name, &given))
+        *text = arena_str(&m->arena, given);
+}
+
+// The lines above the content, and whether the submitter has logged its line.
+static void read_top(struct cleanup_message *m, const struct ipc_view *v)
 {
     struct str name, value;
     size_t at = 0, count = 0;
+    m->has_logged |= ipc_int_or(v, SUBMIT_LOGGED, 0) == 1;
+    take_field(m, v, SUBMIT_BEFORE, &m->received_before);
+    take_field(m, v, SUBMIT_AFTER, &m->received_after);
     while (ipc_next(v, &at, &name, &value))
         count += str_is(name, STR(SUBMIT_PREPEND));
+    if (count == 0)
+        return;
     m->prepended = ARENA_ARRAY(&m->arena, struct str, count);
+    m->prepended_count = 0;
     at = 0;
     while (ipc_next(v, &at, &name, &value))
         if (str_is(name, STR(SUBMIT_PREPEND)) && m->prepended_count < count)
@@ -54,8 +68,6 @@ static void read_fields(struct cleanup_message *m, const struct ipc_view *v)
     m->verp = field(m, v, SUBMIT_VERP);
     m->filter = field(m, v, SUBMIT_FILTER_TO);
     m->redirect = field(m, v, SUBMIT_REDIRECT);
-    m->received_before = field(m, v, SUBMIT_BEFORE);
-    m->received_after = field(m, v, SUBMIT_AFTER);
     m->log_tag = field(m, v, SUBMIT_LOG_TAG);
     m->log_text = field(m, v, SUBMIT_LOG_TEXT);
     m->flags = (unsigned)ipc_int_or(v, SUBMIT_FLAGS, 0);
@@ -65,7 +77,7 @@ static void read_fields(struct cleanup_message *m, const struct ipc_view *v)
     m->sendopts = (int)ipc_int_or(v, SUBMIT_SENDOPTS, 0);
     m->is_local = true;
     read_attrs(m, v);
-    read_prepended(m, v);
+    read_top(m, v);
 }
 
 static void create_file(struct cleanup_message *m)
@@ -153,24 +165,7 @@ static void put_sender(struct cleanup_message *m)
     }
 }
 
-void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v)
-{
-    read_fields(m, v);
-    if (!address_is_sane(m->sender))
-        cleanup_refuse(m, 550, "5.1.7", "Error: bad sender address syntax");
-    if (cleanup_is_good(m))
-        create_file(m);
-    if (cleanup_is_good(m))
-        m->sender = cleanup_map_sender(m, m->sender);
-    if (!cleanup_is_good(m))
-        return;
-    put_head(m);
-    put_sender(m);
-    cleanup_find_bcc(m);
-    cleanup_take_recipients(m, v);
-}
-
-void cleanup_take_recipients(struct cleanup_message *m, const struct ipc_view *v)
+static void take_recipients(struct cleanup_message *m, const struct ipc_view *v) CO
 {
     struct submit_recipient r = {.dsn_orcpt = STR("")};
     struct str name, value;
@@ -192,6 +187,29 @@ void cleanup_take_recipients(struct cleanup_message *m, const struct ipc_view *v
             r = (struct submit_recipient){.dsn_orcpt = STR("")};
         }
     }
+}
+
+void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v)
+{
+    read_fields(m, v);
+    if (!address_is_sane(m->sender))
+        cleanup_refuse(m, 550, "5.1.7", "Error: bad sender address syntax");
+    if (cleanup_is_good(m))
+        create_file(m);
+    if (cleanup_is_good(m))
+        m->sender = cleanup_map_sender(m, m->sender);
+    if (!cleanup_is_good(m))
+        return;
+    put_head(m);
+    put_sender(m);
+    cleanup_find_bcc(m);
+    take_recipients(m, v);
+}
+
+void cleanup_take_more(struct cleanup_message *m, const struct ipc_view *v)
+{
+    read_top(m, v);
+    take_recipients(m, v);
 }
 
 void cleanup_take_orders(struct cleanup_message *m, const struct ipc_view *v)

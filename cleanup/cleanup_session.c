@@ -17,6 +17,7 @@ struct session {
 static int send_go(struct session *s, uint32_t id, struct err *err) CO
 {
     ipc_begin(&s->reply, id, SUBMIT_VERB_GO);
+    ipc_add_str(&s->reply, SUBMIT_QUEUE_ID, buf_str(&s->message.id));
     (void)ipc_end(&s->reply);
     return ipc_send(s->conn, &s->reply, clock_deadline(ANSWER_SECONDS), err);
 }
@@ -63,7 +64,7 @@ static int take_rest(struct session *s, uint32_t id, struct err *err) CO
         if (!str_is(view.verb, STR(SUBMIT_VERB_MORE)))
             return err_set(err, ERR_PROTOCOL, "unexpected request in the middle of a message");
         if (cleanup_is_good(&s->message))
-            cleanup_take_recipients(&s->message, &view);
+            cleanup_take_more(&s->message, &view);
         is_last = take_content(&s->message, &view);
     }
     return 1;
@@ -93,7 +94,7 @@ static int serve_message(struct session *s, const struct ipc_view *view, struct 
 static void log_abort(struct session *s, int rc, const struct err *err)
 {
     const struct cleanup_message *m = &s->message;
-    if (m->fd >= 0 && m->result.code == 0)
+    if (m->fd >= 0 && m->result.code == 0 && m->has_content)
         log_info(STR_FMT ": removed (canceled)", STR_ARG(buf_str(&m->id)));
     if (rc < 0 && err->kind != ERR_CANCELLED)
         log_warn("problem talking to a client: %s", err->text);

@@ -96,13 +96,15 @@ struct smtpd_transaction {
     int sendopts;
     int64_t declared_size;
     int64_t started_us;
-    struct str instance; // of the policy protocol
+    char instance[64]; // of the policy protocol; "" not yet made
     // What restrictions asked for.
     bool is_held, is_dropped;
     struct str filter, redirect;
     struct smtpd_texts bcc, prepended;
+    bool lacks_file;       // it was asked for, in vain
+    struct submit *submit; // also without content, when the id was asked for
     // Content under way (DATA or BDAT).
-    struct submit *submit;
+    bool has_content;
     struct smtpd_postdrop *postdrop; // instead of submit, when stand-alone
     struct smtpd_content content;
     int64_t content_bytes;  // stored so far, LF line ends counted as CR LF
@@ -125,6 +127,7 @@ struct smtpd_session {
     struct stream *stream;
     struct arena session_arena;     // client, HELO
     struct arena transaction_arena; // released by smtpd_transaction_reset
+    struct buf queue_id;            // of the transaction; empty while nobody has asked
     struct smtpd_transaction transaction;
     struct arena forward_arena; // released by smtpd_xforward_reset
     struct smtpd_forward forward;
@@ -190,7 +193,7 @@ void smtpd_session_run(struct smtpd_session *s) CO;
 void smtpd_greet_again(struct smtpd_session *s) CO; // after XCLIENT: the session starts over as the client that it named
 void smtpd_transaction_reset(struct smtpd_session *s);
 bool smtpd_skip_line(struct smtpd_session *s) CO; // the rest of a line that was too long; false: the client is gone, logged
-void smtpd_lost(struct smtpd_session *s, const struct err *err); // logs "lost connection after …" or "timeout after …"
+void smtpd_lost(struct smtpd_session *s, const struct err *err) CO; // logs "lost connection after …" or "timeout after …"
 
 // smtpd_stress.c: a time of stress begins or ends.
 void smtpd_stress(struct service_context *ctx, bool is_stressed);
@@ -206,9 +209,9 @@ void smtpd_limit_request(struct smtpd_session *s); // a request begins
 void smtpd_limit_progress(struct smtpd_session *s, size_t bytes); // so much content has come
 int smtpd_flush(struct smtpd_session *s) CO; // -1: the client is gone, logged
 // Logs "QID: reject: STAGE from C: REPLY; from=… to=… proto=… helo=…" and sends the reply.
-void smtpd_reject(struct smtpd_session *s, const struct access_verdict *v, struct str recipient);
+void smtpd_reject(struct smtpd_session *s, const struct access_verdict *v, struct str recipient) CO;
 // Logs "QID: VERB: STAGE from C: TEXT; from=…", and what decided where smtpd_log_decision wants it.
-void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text, struct str recipient);
+void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text, struct str recipient) CO;
 
 // smtpd_footer.c: the reply to a command is complete: filters, footers and transcript see it.
 void smtpd_reply_done(struct smtpd_session *s) CO;
@@ -294,6 +297,12 @@ void smtpd_tls_close(struct smtpd_tls *t); // NULL is fine
 struct tls_server_context *smtpd_tls_context(struct smtpd_tls *t) CO; // with certificates; NULL: TLS is not available now
 
 // smtpd_store.c: handing the content to cleanup, shared by DATA and BDAT.
+// Has the queue file made now, after MAIL, and logs that. 0; -1: there is none, logged.
+int smtpd_store_open(struct smtpd_session *s) CO;
+// What log lines begin with and policy servers are told: the id of the queue file, or "NOQUEUE". A message has a file
+// from its first recipient on (smtpd_delay_open_until_valid_rcpt), but the file is made when somebody asks: nobody does
+// for most messages, and those go to cleanup in one write, with their content.
+struct str smtpd_queue_id(struct smtpd_session *s) CO;
 int smtpd_store_begin(struct smtpd_session *s) CO; // 0; -1: transaction.failure says why (content must still be read)
 void smtpd_store_text(struct smtpd_session *s, struct str text) CO;
 void smtpd_store_finish(struct smtpd_session *s, struct submit_result *result_r) CO;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_access.c: asks the decision engine (lib/access) and does what it says: replies, log lines, effects on the message.
-// Suspends: table and DNS lookups.
+// Suspends: table and DNS lookups, and for the queue id.
+#include <stdio.h>
 #include <unistd.h>
 
 #include "smtpd/smtpd.h"
@@ -18,10 +19,18 @@ static struct str address_text(struct arena *a, const struct net_addr *addr)
 static struct str instance_of(struct smtpd_session *s)
 {
     struct smtpd_transaction *t = &s->transaction;
-    if (t->instance.len == 0)
-        t->instance = arena_strf(&s->transaction_arena, "%x.%llx.%llx.%x", (unsigned)getpid(), (unsigned long long)(clock_wall_us() / 1000000),
-                                 (unsigned long long)(clock_wall_us() % 1000000), s->daemon->instances++);
-    return t->instance;
+    if (t->instance[0] == '\0')
+        snprintf(t->instance, sizeof t->instance, "%x.%llx.%llx.%x", (unsigned)getpid(), (unsigned long long)(clock_wall_us() / 1000000),
+                 (unsigned long long)(clock_wall_us() % 1000000), s->daemon->instances++);
+    return str_from(t->instance);
+}
+
+static struct str told_queue_id(const struct access_facts *f)
+{
+    struct smtpd_session *s = f->queue_id_owner;
+    co_assert_running();
+    (void)smtpd_queue_id(s);
+    return buf_str(&s->queue_id);
 }
 
 void smtpd_collect_facts(struct smtpd_session *s, struct str recipient, struct access_facts *f)
@@ -34,7 +43,8 @@ void smtpd_collect_facts(struct smtpd_session *s, struct str recipient, struct a
         .reverse_status = s->reverse_status, .client_address = s->client_address, .client_port = s->client_port,
         .server_address = address_text(a, &s->local), .server_port = arena_strf(a, "%u", net_addr_port(&s->local)),
         .client_addr = &s->peer, .is_mynetworks = s->is_mynetworks, .has_pipelined = s->has_pipelined, .helo = s->helo,
-        .recipient = recipient, .recipient_count = (unsigned)t->recipient_count, .queue_id = STR(""), .etrn_domain = s->etrn_domain, .instance = instance_of(s), .settings = s->settings,
+        .recipient = recipient, .recipient_count = (unsigned)t->recipient_count, .queue_id = told_queue_id, .queue_id_owner = s,
+        .etrn_domain = s->etrn_domain, .instance = instance_of(s), .settings = s->settings,
         .size = t->content_bytes > 0 ? t->content_bytes : t->declared_size, .tls = s->tls, .sasl = s->sasl};
     if (t->has_sender)
         f->sender = t->sender.ptr != NULL ? t->sender : STR("");
@@ -76,7 +86,7 @@ static void apply(struct smtpd_session *s, const struct access_effect *e)
     }
 }
 
-static void carry_out(struct smtpd_session *s, const struct access_verdict *v, struct str recipient)
+static void carry_out(struct smtpd_session *s, const struct access_verdict *v, struct str recipient) CO
 {
     bool has_message = s->transaction.has_sender && s->verb != SMTP_VRFY && s->verb != SMTP_ETRN;
     for (size_t i = 0; i < v->effect_count; i++) {

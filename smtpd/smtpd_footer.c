@@ -82,10 +82,11 @@ static void filter_reply(struct smtpd_session *s, struct buf *reply) CO
     } else if (found > 0 && (smtp_reply_line_parse(buf_str(&value), &code, &is_last, &text) < 0 || code < 400 || !is_last)) {
         log_warn("smtpd_reject_filter_maps: not a reply 4xx or 5xx: \"%s\": ignored", buf_cstr(&value));
     } else if (found > 0) {
-        log_info("NOQUEUE: reply filter in: %s", buf_cstr(reply));
+        struct str id = smtpd_queue_id(s);
+        log_info(STR_FMT ": reply filter in: %s", STR_ARG(id), buf_cstr(reply));
         buf_clear(reply);
         buf_add_printable(reply, buf_str(&value), REPLY_LINE_MAX);
-        log_info("NOQUEUE: reply filter out: %s", buf_cstr(reply));
+        log_info(STR_FMT ": reply filter out: %s", STR_ARG(id), buf_cstr(reply));
     }
     buf_release(&value);
 }

@@ -151,7 +151,7 @@ static bool take_arguments(struct smtpd_session *s, struct str arguments) CO
     return true;
 }
 
-static bool is_size_fine(struct smtpd_session *s)
+static bool is_size_fine(struct smtpd_session *s) CO
 {
     struct access_verdict v = {.outcome = ACCESS_REFUSE, .reason = {.parameter = "message_size_limit"}};
     int64_t limit = s->settings->message_size_limit;
@@ -195,5 +195,10 @@ void smtpd_mail(struct smtpd_session *s, struct str arguments)
     }
     s->transaction.has_sender = true;
     s->transaction.started_us = clock_wall_us();
+    if (!s->settings->smtpd_delay_open_until_valid_rcpt && !s->is_standalone && smtpd_store_open(s) < 0) {
+        smtpd_transaction_reset(s);
+        smtpd_reply(s, "451 4.3.0 Error: queue file write error");
+        return;
+    }
     smtpd_reply(s, "250 2.1.0 Ok");
 }

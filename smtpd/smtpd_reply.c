@@ -134,7 +134,9 @@ void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct 
         access_reason_add(&context, reason);
         buf_add_char(&context, '>');
     }
-    log_info("NOQUEUE: %s: %s from " STR_FMT ": " STR_FMT ";%s", verb, s->stage, STR_ARG(s->client_log), STR_ARG(text), buf_cstr(&context));
+    struct str id = smtpd_queue_id(s);
+    log_info(STR_FMT ": %s: %s from " STR_FMT ": " STR_FMT ";%s", STR_ARG(id), verb, s->stage, STR_ARG(s->client_log), STR_ARG(text),
+             buf_cstr(&context));
     buf_release(&context);
 }
 

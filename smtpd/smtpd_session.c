@@ -7,6 +7,7 @@ void smtpd_transaction_reset(struct smtpd_session *s)
 {
     smtpd_store_abort(s);
     s->transaction = (struct smtpd_transaction){.has_sender = false};
+    buf_clear(&s->queue_id);
     s->sasl.sender = STR_NULL;
     if (s->access != NULL)
         access_session_end_transaction(s->access);
@@ -29,11 +30,12 @@ void smtpd_lost(struct smtpd_session *s, const struct err *err)
     if (s->is_closing)
         return;
     s->is_closing = s->command_failed = true;
-    if (s->transaction.submit != NULL || s->transaction.has_bdat)
+    if (s->transaction.has_content || s->transaction.has_bdat)
         buf_addf(&bytes, " (%lld bytes)", (long long)s->transaction.content_bytes);
     if (strcmp(s->stage, "END-OF-MESSAGE") != 0 || err->kind == ERR_TIMEOUT) {
         s->troubles |= SMTPD_TROUBLE_PROTOCOL;
-        log_info("NOQUEUE: %s after %s%s from " STR_FMT,
+        struct str id = smtpd_queue_id(s);
+        log_info(STR_FMT ": %s after %s%s from " STR_FMT, STR_ARG(id),
                  err->kind == ERR_TIMEOUT ? "timeout" : "lost connection", s->stage, buf_cstr(&bytes), STR_ARG(s->client_log));
     }
     buf_release(&bytes);
@@ -74,7 +76,8 @@ static void punish_errors(struct smtpd_session *s, unsigned earlier) CO
     if (s->is_closing)
         return;
     if ((int64_t)s->errors >= set->smtpd_hard_error_limit) {
-        log_info("NOQUEUE: too many errors after %s from " STR_FMT, s->stage, STR_ARG(s->client_log));
+        struct str id = smtpd_queue_id(s);
+        log_info(STR_FMT ": too many errors after %s from " STR_FMT, STR_ARG(id), s->stage, STR_ARG(s->client_log));
         s->troubles |= SMTPD_TROUBLE_PROTOCOL;
         smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many errors", STR_ARG(set->myhostname));
         s->is_closing = true;
@@ -183,6 +186,7 @@ void smtpd_session_run(struct smtpd_session *s)
     say_farewell(s);
     log_disconnect(s);
     smtpd_transcript_send(s);
+    buf_release(&s->queue_id);
     buf_release(&s->filtered);
     buf_release(&s->cleaned);
     buf_release(&s->refused_recipient);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// smtpd_store.c: hands a message to cleanup: envelope, client attributes, the Received: header, content.
+// smtpd_store.c: hands a message to cleanup: envelope, client attributes, the Received: header, content; asks for its queue id.
 // Suspends: while cleanup is slow, and for its verdict.
 #include <unistd.h>
 
@@ -29,9 +29,14 @@ void smtpd_store_fail(struct smtpd_session *s, int code, const char *status, con
     smtpd_store_abort(s);
 }
 
-static void fail_from(struct smtpd_session *s, const struct err *err)
+static void log_trouble(const struct err *err)
 {
     log_warn("problem talking to service cleanup: %s", err->text);
+}
+
+static void fail_from(struct smtpd_session *s, const struct err *err)
+{
+    log_trouble(err);
     smtpd_store_fail(s, 451, "4.3.0", "Error: queue file write error");
 }
 
@@ -185,39 +190,94 @@ static void give_orders(struct smtpd_session *s)
     submit_order(t->submit, &orders);
 }
 
+// What is known from MAIL on; `attrs` must live as long as *e.
+static void make_envelope(struct smtpd_session *s, struct attr_list *attrs, struct submit_envelope *e) CO
+{
+    const struct smtpd_transaction *t = &s->transaction;
+    struct str no_maps = STR("no_address_mappings"), no_checks = STR("no_header_body_checks");
+    *attrs = (struct attr_list){.count = 0};
+    *e = (struct submit_envelope){.sender = t->sender, .arrival_us = t->started_us, .envelope_id = t->envelope_id, .ret_flags = t->ret_flags,
+                                  .sendopts = t->sendopts, .verp = t->verp, .filter = s->settings->content_filter, .flags = 0};
+
+    if (str_find_str(s->settings->receive_override_options, no_maps) < 0)
+        e->flags |= SUBMIT_MAP;
+    if (str_find_str(s->settings->receive_override_options, no_checks) < 0)
+        e->flags |= SUBMIT_FILTER;
+    if (s->settings->always_add_missing_headers)
+        e->flags |= SUBMIT_ADD_MISSING;
+    add_client_attrs(s, attrs);
+    e->attrs = attrs->items;
+    e->attr_count = attrs->count;
+    e->log_tag = arena_strf(&s->transaction_arena, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
+    e->log_text = client_line(s);
+}
+
+static struct submit *begin_submit(struct smtpd_session *s, const struct submit_envelope *e, struct err *err) CO
+{
+    return submit_begin(s->daemon->submit, e, clock_deadline(STORE_SECONDS + s->settings->smtpd_timeout), err);
+}
+
 int smtpd_store_begin(struct smtpd_session *s)
 {
     struct smtpd_transaction *t = &s->transaction;
-    struct arena *a = &s->transaction_arena;
-    struct attr_list attrs = {.count = 0};
+    struct attr_list attrs;
+    struct submit_envelope e;
     struct err err = ERR_INIT;
-    struct str no_maps = STR("no_address_mappings"), no_checks = STR("no_header_body_checks");
-    struct submit_envelope e = {.sender = t->sender, .recipients = t->recipients, .recipient_count = t->recipient_count,
-                                .arrival_us = t->started_us, .envelope_id = t->envelope_id, .ret_flags = t->ret_flags,
-                                .sendopts = t->sendopts, .verp = t->verp, .filter = s->settings->content_filter, .flags = 0};
+    int rc = 0;
 
-    if (str_find_str(s->settings->receive_override_options, no_maps) < 0)
-        e.flags |= SUBMIT_MAP;
-    if (str_find_str(s->settings->receive_override_options, no_checks) < 0)
-        e.flags |= SUBMIT_FILTER;
-    if (s->settings->always_add_missing_headers)
-        e.flags |= SUBMIT_ADD_MISSING;
-    add_client_attrs(s, &attrs);
-    e.attrs = attrs.items;
-    e.attr_count = attrs.count;
+    make_envelope(s, &attrs, &e);
+    e.recipients = t->recipients;
+    e.recipient_count = t->recipient_count;
     make_received(s, &e);
-    e.prepended = list_texts(a, &t->prepended, &e.prepended_count);
-    e.log_tag = arena_strf(a, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
-    e.log_text = client_line(s);
+    e.prepended = list_texts(&s->transaction_arena, &t->prepended, &e.prepended_count);
     t->content_bytes = 0;
+    t->has_content = true;
     if (s->is_standalone)
         t->postdrop = smtpd_postdrop_begin(s->settings, &e, &err);
+    else if (t->submit != NULL)
+        rc = submit_extend(t->submit, &e, &err);
     else
-        t->submit = submit_begin(s->daemon->submit, &e, clock_deadline(STORE_SECONDS + s->settings->smtpd_timeout), &err);
-    if (t->submit != NULL || t->postdrop != NULL)
+        t->submit = begin_submit(s, &e, &err);
+    if (rc == 0 && (t->submit != NULL || t->postdrop != NULL))
         return 0;
     fail_from(s, &err);
     return -1;
+}
+
+int smtpd_store_open(struct smtpd_session *s)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    struct attr_list attrs;
+    struct submit_envelope e;
+    struct err err = ERR_INIT;
+    struct str id;
+
+    if (t->submit == NULL) {
+        make_envelope(s, &attrs, &e);
+        t->submit = begin_submit(s, &e, &err);
+    }
+    int rc = t->submit != NULL ? submit_open(t->submit, &id, &err) : -1;
+    if (rc > 0) {
+        buf_add_str(&s->queue_id, id);
+        log_info(STR_FMT ": " STR_FMT, STR_ARG(id), STR_ARG(client_line(s)));
+        return 0;
+    }
+    if (rc < 0 && t->has_content)
+        fail_from(s, &err);
+    else if (rc < 0)
+        log_trouble(&err);
+    if (!t->has_content)
+        smtpd_store_abort(s); // DATA begins anew
+    return -1;
+}
+
+struct str smtpd_queue_id(struct smtpd_session *s)
+{
+    struct smtpd_transaction *t = &s->transaction;
+    bool may_have_file = t->recipient_count > 0 && !s->is_standalone && !t->is_bad && !t->lacks_file && !co_is_cancelled();
+    if (s->queue_id.len == 0 && may_have_file)
+        t->lacks_file = smtpd_store_open(s) < 0;
+    return s->queue_id.len > 0 ? buf_str(&s->queue_id) : STR("NOQUEUE");
 }
 
 static int64_t count_lines(struct str text)
@@ -239,7 +299,8 @@ void smtpd_store_text(struct smtpd_session *s, struct str text)
         return;
     t->content_bytes += (int64_t)text.len + count_lines(text);
     if (s->settings->message_size_limit > 0 && t->content_bytes > s->settings->message_size_limit) {
-        log_warn("NOQUEUE: queue file size limit exceeded");
+        struct str id = smtpd_queue_id(s);
+        log_warn(STR_FMT ": queue file size limit exceeded", STR_ARG(id));
         smtpd_store_fail(s, 552, "5.3.4", "Error: message file too big");
         return;
     }

@@ -22,22 +22,42 @@ static struct {
 } decided;
 
 struct submit {
-    int dummy;
+    bool is_open; // its id was asked for
 };
-struct submit *submit_begin(struct submit_pool *p, const struct submit_envelope *e, int64_t deadline, struct err *err)
+static void take_recipients(const struct submit_envelope *e)
 {
-    stored.begun++;
-    buf_clear(&stored.sender);
     buf_clear(&stored.recipients);
-    buf_clear(&stored.content);
-    buf_add_str(&stored.sender, e->sender);
     for (size_t i = 0; i < e->recipient_count; i++) {
         buf_add_str(&stored.recipients, e->recipients[i].address);
         buf_add_char(&stored.recipients, ' ');
     }
     if (e->recipient_count == 0 || !str_is(buf_str(&stored.recipients), buf_str(&decided.recipients)))
         bug("a message for other recipients than were accepted in its transaction");
+}
+struct submit *submit_begin(struct submit_pool *p, const struct submit_envelope *e, int64_t deadline, struct err *err)
+{
+    stored.begun++;
+    buf_clear(&stored.sender);
+    buf_clear(&stored.content);
+    buf_add_str(&stored.sender, e->sender);
+    if (e->recipient_count > 0)
+        take_recipients(e);
     return MEM_NEW(struct submit);
+}
+int submit_open(struct submit *s, struct str *queue_id_r, struct err *err)
+{
+    if (stored.fails)
+        return err_set(err, ERR_TEMPORARY, "cleanup died");
+    s->is_open = true;
+    *queue_id_r = STR("ABC");
+    return 1;
+}
+int submit_extend(struct submit *s, const struct submit_envelope *e, struct err *err)
+{
+    if (!s->is_open || !str_is(buf_str(&stored.sender), e->sender))
+        bug("a message that was not begun in its transaction");
+    take_recipients(e);
+    return 0;
 }
 int submit_write(struct submit *s, struct str text, struct err *err)
 {
@@ -164,7 +184,7 @@ static void set_up(void)
                                  .smtpd_soft_error_limit = 1000000, .smtpd_junk_command_limit = 1000000,
                                  .smtpd_forbid_bare_newline = STR("normalize"), .smtpd_forbid_bare_newline_reject_code = 550,
                                  .smtpd_forbidden_commands = STR("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}"),
-                                 .smtpd_forbid_unauth_pipelining = true, .syslog_name = STR("postfix")};
+                                 .smtpd_forbid_unauth_pipelining = true, .smtpd_delay_open_until_valid_rcpt = true, .syslog_name = STR("postfix")};
     struct err err = ERR_INIT;
     daemon_state = (struct smtpd){.settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL, .sasl = (struct sasl_server *)&daemon_state};
     daemon_state.mynetworks = match_list_open(STR(""), MATCH_NETWORKS, &err);

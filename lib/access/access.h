@@ -51,7 +51,9 @@ struct access_facts {
     struct str recipient; // ptr NULL: none
     unsigned recipient_count; // accepted so far
     int64_t size;             // of the message, or what MAIL announced
-    struct str queue_id, instance, etrn_domain;
+    struct str instance, etrn_domain;
+    struct str (*queue_id)(const struct access_facts *f); // asked for policy servers only; may suspend; NULL: there is none
+    void *queue_id_owner;                                 // for queue_id
     const struct settings *settings; // of a time of stress; NULL: those of access_open
     struct access_tls tls;
     struct access_sasl sasl;

@@ -50,7 +50,7 @@ static void tell_tls(struct telling *t, const struct access_tls *tls)
 
 // Names and order are those of the protocol. Of several recipients none is named; questions before the first recipient, and
 // VRFY, are about no message: they have no instance.
-static void tell_all(struct telling *t, const struct access_facts *f)
+static void tell_all(struct telling *t, const struct access_facts *f) CO
 {
     bool is_after_recipients = t->walk->stage == ACCESS_DATA || t->walk->stage == ACCESS_END_OF_DATA;
     tell(t, "protocol_state", strcmp(f->state, "BDAT") == 0 ? STR("DATA") : str_from(f->state));
@@ -65,7 +65,7 @@ static void tell_all(struct telling *t, const struct access_facts *f)
     tell(t, "sender", f->sender);
     tell(t, "recipient", is_after_recipients && f->recipient_count > 1 ? STR("") : f->recipient);
     tell_number(t, "recipient_count", is_after_recipients ? f->recipient_count : 0);
-    tell(t, "queue_id", f->queue_id);
+    tell(t, "queue_id", f->queue_id != NULL ? f->queue_id(f) : STR_NULL);
     tell(t, "instance", t->walk->stage >= ACCESS_RCPT && f->sender.ptr != NULL ? f->instance : STR(""));
     tell_number(t, "size", f->size);
     tell(t, "etrn_domain", f->etrn_domain);

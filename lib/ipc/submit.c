@@ -25,10 +25,11 @@ struct submit {
     struct ipc_conn *conn; // NULL until the first frame is sent
     struct ipc_msg frame;  // the frame being built; until the first is sent, it is open (no ipc_end yet)
     struct buf text;       // content not yet in a frame
-    struct buf recipients; // frames with the recipients beyond the first, finished
+    struct buf more;       // finished frames with what of the envelope is not in the first
     int64_t patience;      // ms each wait may take
     struct submit_orders orders;
     bool has_begun;        // cleanup has taken the first frame
+    bool is_logged;        // the submitter has the id, and logs itself
     bool has_verdict;      // `result` was given before the end of the message
     struct submit_result result;
 };
@@ -115,6 +116,14 @@ static void add_recipient(struct ipc_msg *m, const struct submit_recipient *r)
     ipc_add_str(m, SUBMIT_RCPT, r->address);
 }
 
+static void add_top_lines(struct ipc_msg *m, const struct submit_envelope *e)
+{
+    add_text(m, SUBMIT_BEFORE, e->received_before);
+    add_text(m, SUBMIT_AFTER, e->received_after);
+    for (size_t i = 0; i < e->prepended_count; i++)
+        ipc_add_str(m, SUBMIT_PREPEND, e->prepended[i]);
+}
+
 static void add_envelope(struct ipc_msg *m, const struct submit_envelope *e)
 {
     ipc_begin(m, 1, SUBMIT_VERB_MESSAGE);
@@ -129,10 +138,7 @@ static void add_envelope(struct ipc_msg *m, const struct submit_envelope *e)
     add_number(m, SUBMIT_RET, e->ret_flags);
     add_number(m, SUBMIT_TRACE, e->trace_flags);
     add_number(m, SUBMIT_SENDOPTS, e->sendopts);
-    add_text(m, SUBMIT_BEFORE, e->received_before);
-    add_text(m, SUBMIT_AFTER, e->received_after);
-    for (size_t i = 0; i < e->prepended_count; i++)
-        ipc_add_str(m, SUBMIT_PREPEND, e->prepended[i]);
+    add_top_lines(m, e);
     add_text(m, SUBMIT_LOG_TAG, e->log_tag);
     add_text(m, SUBMIT_LOG_TEXT, e->log_text);
     for (size_t i = 0; i < e->attr_count; i++)
@@ -140,7 +146,7 @@ static void add_envelope(struct ipc_msg *m, const struct submit_envelope *e)
 }
 
 // Puts the recipients from `next` on into frames of their own. -1: one does not fit.
-static int add_more_recipients(struct submit *s, const struct submit_envelope *e, size_t next)
+static int add_more_recipients(struct submit *s, const struct submit_envelope *e, size_t next, struct err *err)
 {
     struct ipc_msg m = IPC_MSG_INIT;
     int rc = 0;
@@ -150,9 +156,9 @@ static int add_more_recipients(struct submit *s, const struct submit_envelope *e
             add_recipient(&m, &e->recipients[next++]);
         rc = ipc_end(&m);
     }
-    buf_add_str(&s->recipients, buf_str(&m.data));
+    buf_add_str(&s->more, buf_str(&m.data));
     ipc_msg_release(&m);
-    return rc;
+    return rc < 0 ? err_set(err, ERR_PERMANENT, "recipient too long") : 0;
 }
 
 static void submit_free(struct submit *s)
@@ -160,7 +166,7 @@ static void submit_free(struct submit *s)
     ipc_conn_free(s->conn);
     ipc_msg_release(&s->frame);
     buf_release(&s->text);
-    buf_release(&s->recipients);
+    buf_release(&s->more);
     mem_free(s);
 }
 
@@ -176,12 +182,22 @@ struct submit *submit_begin(struct submit_pool *p, const struct submit_envelope 
     size_t next = 0;
     while (next < e->recipient_count && ipc_size(&s->frame) < SUBMIT_FRAME_MAX)
         add_recipient(&s->frame, &e->recipients[next++]);
-    if (add_more_recipients(s, e, next) < 0) {
-        err_set(err, ERR_PERMANENT, "recipient too long");
+    if (add_more_recipients(s, e, next, err) < 0) {
         submit_free(s);
         return NULL;
     }
     return s;
+}
+
+int submit_extend(struct submit *s, const struct submit_envelope *e, struct err *err)
+{
+    struct ipc_msg m = IPC_MSG_INIT;
+    ipc_begin(&m, 1, SUBMIT_VERB_MORE);
+    add_top_lines(&m, e);
+    int rc = ipc_end(&m);
+    buf_add_str(&s->more, buf_str(&m.data));
+    ipc_msg_release(&m);
+    return rc < 0 ? err_set(err, ERR_PERMANENT, "too many header lines") : add_more_recipients(s, e, 0, err);
 }
 
 // ---- Sending
@@ -258,43 +274,46 @@ static void add_content(struct submit *s, struct str text, bool is_last)
     ipc_add_int(&s->frame, SUBMIT_LAST, is_last);
 }
 
-static int send_frame(struct submit *s, struct err *err) CO
+static int end_frame(struct submit *s, struct err *err)
 {
-    if (ipc_end(&s->frame) < 0)
-        return err_set(err, ERR_BUG, "frame too long");
-    return ipc_send(s->conn, &s->frame, wait_end(s), err);
+    if (s->is_logged)
+        ipc_add_int(&s->frame, SUBMIT_LOGGED, 1);
+    return ipc_end(&s->frame) < 0 ? err_set(err, ERR_BUG, "frame too long") : 0;
 }
 
-// The message is too large for one frame: sends the envelope, waits for "go", sends the other recipients.
+// The message is too large for one frame, or its id is wanted: sends the envelope, waits for "go".
 static int begin_stream(struct submit *s, struct err *err) CO
 {
     struct ipc_view answer;
     ipc_add_int(&s->frame, SUBMIT_LAST, 0);
-    if (ipc_end(&s->frame) < 0)
-        return err_set(err, ERR_BUG, "frame too long");
-    if (exchange_first(s, &answer, err) < 0)
+    if (end_frame(s, err) < 0 || exchange_first(s, &answer, err) < 0)
         return -1;
     s->has_begun = true;
     if (!str_is(answer.verb, STR(SUBMIT_VERB_GO))) {
         s->has_verdict = true;
         return read_result(&answer, &s->result, err);
     }
-    if (s->recipients.len == 0)
-        return 0;
-    struct ipc_msg m = IPC_MSG_INIT;
-    m.data = s->recipients;
-    s->recipients = BUF_INIT;
-    int rc = ipc_send(s->conn, &m, wait_end(s), err);
-    ipc_msg_release(&m);
-    return rc;
+    copy_text(s->result.queue_id, sizeof s->result.queue_id, ipc_str_or(&answer, SUBMIT_QUEUE_ID, STR("")));
+    return 0;
 }
 
-// Sends `text` as one "more" frame, after the stream was begun.
+// Sends what the envelope lacks, and `text` as one "more" frame, after the stream was begun.
 static int stream_text(struct submit *s, struct str text, bool is_last, struct err *err) CO
 {
+    buf_add_str(&s->frame.data, buf_str(&s->more));
+    buf_clear(&s->more);
     ipc_begin(&s->frame, 1, SUBMIT_VERB_MORE);
     add_content(s, text, is_last);
-    return send_frame(s, err);
+    return end_frame(s, err) < 0 ? -1 : ipc_send(s->conn, &s->frame, wait_end(s), err);
+}
+
+int submit_open(struct submit *s, struct str *queue_id_r, struct err *err)
+{
+    s->is_logged = true;
+    if (!s->has_begun && begin_stream(s, err) < 0)
+        return -1;
+    *queue_id_r = str_from(s->result.queue_id);
+    return !s->has_verdict && queue_id_r->len > 0;
 }
 
 int submit_write(struct submit *s, struct str text, struct err *err)
@@ -319,9 +338,7 @@ static int finish_small(struct submit *s, struct err *err) CO
 {
     struct ipc_view answer;
     add_content(s, buf_str(&s->text), true);
-    if (ipc_end(&s->frame) < 0)
-        return err_set(err, ERR_BUG, "frame too long");
-    if (exchange_first(s, &answer, err) < 0)
+    if (end_frame(s, err) < 0 || exchange_first(s, &answer, err) < 0)
         return -1;
     return read_result(&answer, &s->result, err);
 }
@@ -340,7 +357,7 @@ static int finish_stream(struct submit *s, struct err *err) CO
 int submit_finish(struct submit *s, struct submit_result *result_r, struct err *err)
 {
     int rc = 0;
-    bool is_small = !s->has_begun && s->recipients.len == 0;
+    bool is_small = !s->has_begun && s->more.len == 0;
     if (!is_small && !s->has_begun)
         rc = begin_stream(s, err);
     if (rc == 0 && !s->has_verdict)

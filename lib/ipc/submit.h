@@ -48,7 +48,7 @@ struct submit_envelope {
     const struct str *prepended; // header lines above it
     size_t prepended_count;
     // A line that must stand in the log before cleanup's own: "TAG[PID]: QID: TEXT" is written by cleanup, who alone knows
-    // the id in time: "postfix/smtpd[123]", "client=host[addr]".
+    // the id in time (but see submit_open): "postfix/smtpd[123]", "client=host[addr]".
     struct str log_tag, log_text;
 };
 struct submit_result {
@@ -61,6 +61,13 @@ struct submit_result {
 struct submit; // one message under way
 // `deadline` tells how long each wait for cleanup may take, counted anew from each call: a slow client does not use it up.
 struct submit *submit_begin(struct submit_pool *p, const struct submit_envelope *e, int64_t deadline, struct err *err) CO MUST_CHECK;
+// Has cleanup make the queue file now, before its end is known, because its id is wanted: a round trip more, so only where somebody asks.
+// 1: *queue_id_r borrows from s, and the submitter itself logs log_text with it; 0: cleanup refuses the message, as submit_finish
+// will tell; -1: cleanup could not be reached: all that is left is submit_abort.
+int submit_open(struct submit *s, struct str *queue_id_r, struct err *err) CO MUST_CHECK;
+// After submit_open, before any text: recipients, prepended lines and the Received: header, which submit_begin was not given.
+// -1: one of them is too long.
+int submit_extend(struct submit *s, const struct submit_envelope *e, struct err *err) MUST_CHECK;
 // LF-separated text, any chunking; long lines are fine. Buffered; waits when cleanup is slow.
 int submit_write(struct submit *s, struct str text, struct err *err) CO MUST_CHECK;
 // What was decided about the message since it was begun; sent with its end. At most once. Borrows until submit_finish.

@@ -2,9 +2,10 @@
 // submit_frames.h: the frames between submit.c and cleanup.
 //
 // One message on a connection at a time. The first frame is "message": the envelope, recipients, and, for a small
-// message, the content with last=1; then comes the one answer "result". Otherwise: last=0, cleanup answers "go" (or at
-// once "result" with a refusal), and frames "more" follow with recipients or content, the final one with last=1; then
-// "result". A sender that goes away before last=1 has aborted the message.
+// message, the content with last=1; then comes the one answer "result". Otherwise: last=0, cleanup makes the queue file
+// and answers "go" with its id (or at once "result" with a refusal), and frames "more" follow with what the envelope
+// still lacks (lines above the content, recipients) or content, the final one with last=1; then "result". A sender that
+// goes away before last=1 has aborted the message.
 #ifndef DROMOS_IPC_SUBMIT_FRAMES_H
 #define DROMOS_IPC_SUBMIT_FRAMES_H
 
@@ -28,24 +29,25 @@
 #define SUBMIT_RET       "ret"
 #define SUBMIT_TRACE     "trace"
 #define SUBMIT_SENDOPTS  "sendopts"
-#define SUBMIT_BEFORE    "before" // Received: header before and after the queue id
-#define SUBMIT_AFTER     "after"
-#define SUBMIT_PREPEND   "prepend" // repeated: header lines above it
 #define SUBMIT_LOG_TAG   "logtag"
 #define SUBMIT_LOG_TEXT  "logtext"
 #define SUBMIT_ATTR      "a" // repeated: name=value
 // Fields of "message" and "more". A recipient's o and n stand before its r.
+#define SUBMIT_BEFORE      "before" // Received: header before and after the queue id
+#define SUBMIT_AFTER       "after"
+#define SUBMIT_PREPEND     "prepend" // repeated: header lines above it
 #define SUBMIT_RCPT        "r"
 #define SUBMIT_RCPT_ORCPT  "o"
 #define SUBMIT_RCPT_NOTIFY "n"
 #define SUBMIT_TEXT        "text"
 #define SUBMIT_LAST        "last"
+#define SUBMIT_LOGGED      "logged" // 1: the submitter has logged logtext itself
 // Fields of the frame with last=1: what was decided on the way.
 #define SUBMIT_END_FLAGS    "endflags"
 #define SUBMIT_END_FILTER   "endfilter"
 #define SUBMIT_END_REDIRECT "endredirect"
 #define SUBMIT_END_BCC      "endbcc" // repeated
-// Fields of "result".
+// Fields of "result"; "go" has the id only.
 #define SUBMIT_CODE     "code"
 #define SUBMIT_STATUS   "status"
 #define SUBMIT_REASON   "reason"
