@@ -8,7 +8,7 @@
 
 static bool is_enabled(const struct smtpd_session *s)
 {
-    return s->daemon->sasl != NULL && !s->is_standalone;
+    return s->daemon->sasl != NULL && !s->is_standalone && (s->ehlo_offered & SMTPD_EHLO_AUTH); // discarded: off
 }
 
 static bool lacks_encryption(const struct smtpd_session *s)

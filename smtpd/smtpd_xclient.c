@@ -172,8 +172,10 @@ static void become(struct smtpd_session *s, const struct request *r)
     }
     s->helo = r->helo.ptr != NULL ? arena_str(a, r->helo) : STR_NULL;
     s->protocol = r->protocol != NULL ? r->protocol : "SMTP";
-    if (r->login.ptr != NULL)
-        s->sasl = (struct access_sasl){.method = r->login.len > 0 ? STR("XCLIENT") : STR_NULL, .username = arena_str(a, r->login)};
+    // Whoever logged in before is not the new client.
+    s->sasl = (struct access_sasl){.method = STR_NULL};
+    if (r->login.len > 0)
+        s->sasl = (struct access_sasl){.method = STR("XCLIENT"), .username = arena_str(a, r->login)};
 }
 
 void smtpd_xclient(struct smtpd_session *s, struct str arguments)

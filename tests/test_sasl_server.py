@@ -282,7 +282,9 @@ def test_what_is_offered(instance, extra, offered):
         assert (code, text) == (503, "5.5.1 Error: authentication not enabled")
     elif "smtpd_tls_auth_only" in extra:
         assert code == 538 and text.startswith("5.7.11 ")
-    elif "smtpd_sasl_exceptions_networks" in extra or "smtpd_discard_ehlo_keywords" in extra:
+    elif "smtpd_discard_ehlo_keywords" in extra:
+        assert (code, text) == (503, "5.5.1 Error: authentication not enabled")
+    elif "smtpd_sasl_exceptions_networks" in extra:
         assert code == 235  # not announced, but it works
     else:
         assert code == 535
@@ -636,6 +638,39 @@ def test_external_is_by_client_certificate(instance, made, tmp_path):
         talk.expect("AUTH EXTERNAL", 235)
     refused = [fields for fields in server.requests if fields[0] == "AUTH"][1:-1]
     assert len(refused) == 5 and not any("cert" in field for fields in refused for field in fields[5:-1])
+
+
+@pytest.mark.parametrize("attributes, is_logged_in", [
+    ("ADDR=192.168.3.4 NAME=client.example", False), ("ADDR=192.168.3.4 LOGIN=barney", True), ("LOGIN=[UNAVAILABLE]", False)])
+def test_a_login_stays_with_its_client(instance, made, attributes, is_logged_in):
+    """XCLIENT brings another client, which is logged in only if the command says so."""
+    one = with_dovecot(instance, start=False, smtpd_authorized_xclient_hosts="127.0.0.1")
+    fake(one, made, answer=lambda f: f"OK\t{f[1]}\tuser=fred")
+    with one.dialogue(ehlo="client.example") as talk:
+        talk.expect("AUTH PLAIN " + plain("fred", SECRET), 235)
+        talk.expect("XCLIENT " + attributes, 220)
+        talk.expect("EHLO client.example", 250)
+        talk.expect("MAIL FROM:<fred@test.example>", 250)
+        talk.expect("RCPT TO:<a@far.example>", 250 if is_logged_in else 554)
+        talk.expect("RSET", 250)
+        talk.expect("AUTH PLAIN " + plain("fred", SECRET), 503 if is_logged_in else 235)
+
+
+@pytest.mark.dromos
+@pytest.mark.parametrize("kind", ["dovecot", pytest.param("cyrus", marks=needs_cyrus)])
+def test_a_filter_that_cannot_be_asked_lets_nothing_pass(instance, made, kind):
+    one = with_dovecot(instance, start=False, smtpd_sasl_mechanism_filter=f"tcp:127.0.0.1:{free_port()}")
+    if kind == "dovecot":
+        fake(one, made, answer=lambda f: f"OK\t{f[1]}\tuser=fred")
+    else:
+        one.main.update({**CyrusFiles(one.directory / "sasl", users=(("fred", SECRET),)).main, "smtpd_sasl_type": "cyrus",
+                         "smtpd_sasl_path": "smtpd"})
+        one.write()
+        one.start()
+    with one.dialogue(ehlo="client.example") as talk:
+        assert offered(talk) is None
+        talk.expect("AUTH PLAIN " + plain("fred@test.example", SECRET), 454)
+    one.log.wait_for(r"warning: .*tcp:127\.0\.0\.1")
 
 
 @pytest.mark.dromos

@@ -65,6 +65,14 @@ static bool is_mechanism(struct str name)
     return name.len > 0 && name.len <= SASL_NAME_MAX && str_is_printable(name) && str_find(name, ' ') < 0;
 }
 
+// 1, 0, or -1: the filter cannot be asked, and so lets nothing pass.
+static int filter_matches(struct sasl_server *server, struct str mechanism, struct err *err) CO
+{
+    if (!is_mechanism(mechanism))
+        return 0;
+    return server->filter == NULL ? 1 : match_list_has(server->filter, mechanism, err);
+}
+
 int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
 {
     struct buf all = BUF_INIT;
@@ -74,7 +82,7 @@ int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *p
     int rc = server->ops->mechanisms(server, peer, &all, err);
     rest = buf_str(&all);
     while (rc == 0 && str_token(&rest, " ", &name)) {
-        int matches = !is_mechanism(name) ? 0 : server->filter == NULL ? 1 : match_list_has(server->filter, name, err);
+        int matches = filter_matches(server, name, err);
         if (matches > 0)
             buf_addf(list_r, "%s" STR_FMT, list_r->len > 0 ? " " : "", STR_ARG(name));
         else if (matches < 0)
@@ -95,13 +103,17 @@ struct sasl_exchange *sasl_exchange_new(struct sasl_server *server, const struct
 void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r)
 {
     struct err err = ERR_INIT;
-    struct match_list *filter = x->server->filter;
+    int matches = filter_matches(x->server, mechanism, &err);
 
     sasl_answer_clear(answer_r);
-    if (!is_mechanism(mechanism) || (filter != NULL && match_list_has(filter, mechanism, &err) == 0))
+    if (matches == 0) {
         sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED, str_from(x->server->ops->unknown_mechanism));
-    else
+    } else if (matches < 0) {
+        log_warn("smtpd_sasl_mechanism_filter: %s", err.text);
+        sasl_answer_fail(answer_r, SASL_ANSWER_TEMPORARY, STR("Local configuration problem"));
+    } else {
         x->server->ops->step(x, mechanism, response, answer_r);
+    }
 }
 
 void sasl_exchange_step(struct sasl_exchange *x, struct str response, struct sasl_answer *answer_r)
