@@ -38,6 +38,7 @@ struct cleanup { // the daemon
 enum cleanup_header_flags { // which headers were seen
     SEEN_DATE = 1, SEEN_FROM = 2, SEEN_MESSAGE_ID = 4, SEEN_TO = 8, // To, Cc or Bcc
     SEEN_RESENT = 16, SEEN_RESENT_DATE = 32, SEEN_RESENT_FROM = 64, SEEN_RESENT_MESSAGE_ID = 128, SEEN_RESENT_TO = 256,
+    SEEN_REQUIRE_TLS = 512,
 };
 
 struct cleanup_recipients { // growing, in the message's arena

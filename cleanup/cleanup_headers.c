@@ -5,6 +5,8 @@
 #include "cleanup/cleanup.h"
 #include "lib/mail/address.h"
 
+#define REQUIRE_TLS_HEADER "Require-TLS-ESMTP"
+
 enum header_kind { HEADER_OTHER = 0, HEADER_SENDERS = 1, HEADER_RECIPIENTS = 2, HEADER_RESENT = 4, HEADER_EXTRACT = 8 };
 
 struct header_info {
@@ -106,6 +108,11 @@ static bool rewrites_headers(const struct cleanup_message *m)
 
 // ---- One header
 
+static bool records_requiretls(const struct cleanup_message *m)
+{
+    return m->daemon->settings->requiretls_enable && m->daemon->settings->requiretls_esmtp_header;
+}
+
 static void note_special(struct cleanup_message *m, struct str name, struct str value)
 {
     if (str_is_nocase(name, STR("Received"))) {
@@ -117,6 +124,11 @@ static void note_special(struct cleanup_message *m, struct str name, struct str 
     } else if (str_is_nocase(name, STR("TLS-Required"))) { // RFC 8689 5
         if (str_is_nocase(str_trim(value), STR("no")) && m->daemon->settings->tls_required_enable)
             m->sendopts |= QUEUE_SENDOPT_TLS_OPTIONAL;
+    } else if (str_is_nocase(name, STR(REQUIRE_TLS_HEADER))) { // it came with REQUIRETLS once, and passed through what does not know that
+        if (str_is_nocase(str_trim(value), STR("yes")) && records_requiretls(m)) {
+            m->sendopts |= QUEUE_SENDOPT_REQUIRETLS;
+            m->headers_seen |= SEEN_REQUIRE_TLS;
+        }
     } else if (str_is_nocase(name, STR("Content-Transfer-Encoding"))) {
         if (str_starts_nocase(value, STR("7bit")))
             m->encoding = STR("7bit");
@@ -268,6 +280,8 @@ static void add_plain(struct cleanup_message *m)
 void cleanup_header_end(struct cleanup_message *m)
 {
     const struct settings *s = m->daemon->settings;
+    if (cleanup_is_good(m) && (m->sendopts & QUEUE_SENDOPT_REQUIRETLS) && records_requiretls(m) && !(m->headers_seen & SEEN_REQUIRE_TLS))
+        cleanup_put_lines(m, STR(REQUIRE_TLS_HEADER ": yes"));
     if (!cleanup_is_good(m) || !(m->is_local || s->always_add_missing_headers || (m->flags & SUBMIT_ADD_MISSING)))
         return;
     if (m->headers_seen & SEEN_RESENT)

@@ -188,6 +188,8 @@ void smtp_tls_refresh_chains(struct smtp_client *client) CO;
 struct smtp_requiretls_policy *smtp_requiretls_open(struct str list, struct err *err); // NULL: malformed
 void smtp_requiretls_close(struct smtp_requiretls_policy *policy);
 void smtp_requiretls_find(struct smtp_delivery *sd) CO; // sets sd->requiretls for sd->domain
+// SMTP_HAS_REQUIRETLS if the next hop is not to hear of it, else 0.
+unsigned smtp_requiretls_unwanted(const struct smtp_delivery *sd);
 // May the message go to this server? NULL, or why not.
 struct smtp_failure *smtp_requiretls_check(struct smtp_delivery *sd, struct smtp_session *s);
 

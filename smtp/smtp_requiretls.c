@@ -113,6 +113,11 @@ void smtp_requiretls_find(struct smtp_delivery *sd)
         sd->requiretls = find_action(sd);
 }
 
+unsigned smtp_requiretls_unwanted(const struct smtp_delivery *sd)
+{
+    return sd->requiretls == SMTP_REQUIRETLS_DISABLE ? SMTP_HAS_REQUIRETLS : 0;
+}
+
 static void add_status(struct smtp_delivery *sd, struct smtp_session *s, const char *final, bool is_violated)
 {
     struct str text = arena_strf(sd->arena, "%s/%srequiretls%s%s", s->tls_status, is_violated ? "!" : "", final[0] ? ":" : "", final);

@@ -105,7 +105,7 @@ static void queue_commands(struct transaction *t)
     size_t waiting = 0;
 
     if (t->mail == COMMAND_UNSENT) {
-        smtp_command_mail(out, t->request, t->s->features, t->profile->quote_rfc821_envelope);
+        smtp_command_mail(out, t->request, t->s->features & ~smtp_requiretls_unwanted(t->sd), t->profile->quote_rfc821_envelope);
         t->mail = COMMAND_WAITING;
         if (!pipelines)
             return;

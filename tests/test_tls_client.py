@@ -428,6 +428,32 @@ def test_requiretls_comes_in_over_tls_only(instance, sink, good):
     system.log.wait_for(r"tls=fingerprint/requiretls, dsn=2\.0\.0, status=sent")
 
 
+HEADER = "Require-TLS-ESMTP: yes"
+
+
+@pytest.mark.parametrize("main, is_recorded", [({}, True), ({"requiretls_esmtp_header": "no"}, False), ({"requiretls_enable": "no"}, False)])
+def test_a_header_records_requiretls(client, sink, good, main, is_recorded):
+    """It comes with REQUIRETLS, once, and goes on with it through what knows the header only."""
+    server = sink(tls=good.server_context(), tls_keywords=["REQUIRETLS"])
+    system = client({"x": (server, "verify"), "plain": (sink(), "may")}, **main)
+    system.run("sendmail", "-O", "REQUIRETLS=yes", "-f", "joe@test.example", "u@x.test", input="Subject: one\n\nx\n")
+    with system.dialogue(ehlo="client.example") as talk:
+        talk.envelope("joe@client.example", "v@x.test")
+        talk.expect(f"Subject: two\r\n{HEADER.upper()}\r\n\r\n{HEADER}\r\n.", 250)
+        talk.envelope("joe@client.example", "w@x.test")
+        talk.expect(f"Subject: three\r\nRequire-TLS-ESMTP: no\r\n\r\n{HEADER}\r\n.", 250)
+        talk.envelope("joe@client.example", "u@plain.test")
+        talk.expect(f"Subject: four\r\n{HEADER}\r\n\r\nx\r\n.", 250)
+    line = system.log.wait_for(r"to=<u@plain\.test>,.*", 30).group(0)
+    assert bool(re.search(r"dsn=5\.7\.10, status=bounced \(Sender requested REQUIRETLS", line)) == is_recorded, line
+    by_subject = {re.search(rb"Subject: (\w+)", m.data)[1]: m for m in server.wait(3)}
+    assert ("REQUIRETLS" in by_subject[b"two"].mail_options) == is_recorded
+    assert "REQUIRETLS" not in by_subject[b"three"].mail_options
+    assert ("REQUIRETLS" in by_subject[b"one"].mail_options) == ("requiretls_enable" not in main)
+    assert by_subject[b"one"].data.count(HEADER.encode()) == is_recorded
+    assert by_subject[b"two"].data.lower().count(HEADER.lower().encode()) == 2
+
+
 @pytest.mark.parametrize("value, is_sent", [("No", True), ("no", True), ("yes", False)])
 def test_tls_required_no_waives_the_policy(client, sink, peers, value, is_sent):
     server = sink(tls=peers["stranger"].server_context())
