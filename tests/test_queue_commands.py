@@ -276,6 +276,21 @@ def test_progress_on_a_terminal(long_queue):
     assert re.fullmatch(rb"(\r\d+ messages)+\r\x1b\[K", shown), shown
 
 
+def test_service_lists_what_the_files_say(instance):
+    """The same through the service, whose jobs read ahead, as straight from the files: order too, and lists longer than a frame."""
+    system = instance(start=False)
+    later = time.time() + 900
+    for number in range(500):
+        put_queue_file(system, "deferred", queue_file_bytes(f"s{number}@b.example", ["r@far.example"]), mtime=later)
+        if number % 100 == 0:
+            many = [f"recipient{i}@far.example" for i in range(number * 50)]
+            put_queue_file(system, "hold", queue_file_bytes("many@b.example", many or ["one@far.example"]), mtime=later)
+    direct = system.run("postqueue", "-j")
+    assert "Mail system is down" in direct.stderr and direct.stdout.count("recipient19999@") == 1
+    system.start()
+    assert system.run("postqueue", "-j").stdout == direct.stdout
+
+
 def test_listings_side_by_side(long_queue):
     """Three long listings under way do not keep a fourth waiting, and lose nothing."""
     others = [listing(long_queue, stderr=subprocess.PIPE) for _ in range(3)]

@@ -13,52 +13,41 @@
 
 enum { LOG_MAX = 4 * 1024 * 1024, LOG_PIECE = 16 * 1024, MODE_EXPIRED = 0010, MODE_OWNER = 0700 };
 
-struct list_walk {
-    const struct queue_layout *layout;
-    const struct queue_list_sink *sink;
-    struct arena arena; // reset for each message
-    struct buf clean, log;
-    // Addresses that a log spoke of: the first, and the others. Most messages have one.
-    struct str told_first;
-    struct map told;
-    bool skips_logs, has_bounce_logs;
-};
-
-static struct str printable(struct list_walk *w, struct str text)
+static struct str printable(struct queue_list_teller *t, struct str text)
 {
-    buf_clear(&w->clean);
-    buf_add_printable(&w->clean, text, 4096);
-    return arena_str(&w->arena, buf_str(&w->clean));
+    buf_clear(&t->clean);
+    buf_add_printable(&t->clean, text, 4096);
+    return arena_str(&t->arena, buf_str(&t->clean));
 }
 
 // Quoted as in mail.
-static struct str shown_address(struct list_walk *w, struct str address)
+static struct str shown_address(struct queue_list_teller *t, struct str address)
 {
-    buf_clear(&w->clean);
+    buf_clear(&t->clean);
     if (address.len)
-        address_add_log(&w->clean, address);
-    return arena_str(&w->arena, buf_str(&w->clean));
+        address_add_log(&t->clean, address);
+    return arena_str(&t->arena, buf_str(&t->clean));
 }
 
-static int tell_recipient(struct list_walk *w, const struct bounce_entry *e, const char *kind)
+static int tell_recipient(struct queue_list_teller *t, const struct bounce_entry *e, const char *kind)
 {
     struct queue_list_recipient r = {
-        .original = shown_address(w, e->original_recipient),
-        .address = shown_address(w, e->recipient),
-        .reason = str_trim(printable(w, e->reason)),
+        .original = shown_address(t, e->original_recipient),
+        .address = shown_address(t, e->recipient),
+        .reason = str_trim(printable(t, e->reason)),
         .reason_kind = str_from(kind),
-        .status = printable(w, e->status),
+        .status = printable(t, e->status),
     };
-    return w->sink->recipient(w->sink->arg, &r);
+    return t->sink->recipient(t->sink->arg, &r);
 }
 
 // ---- Reasons: recipients in the logs come first, then those of the file that no log speaks of
 
-static int read_log(struct list_walk *w, const char *which, struct str id, struct buf *text)
+static int read_log(struct queue_list_teller *t, const char *which, struct str id, struct buf *text)
 {
     struct err err = ERR_INIT;
     buf_clear(text);
-    int fd = queue_file_open(AT_FDCWD, w->layout, which, id, O_RDONLY, &err);
+    int fd = queue_file_open(AT_FDCWD, t->layout, which, id, O_RDONLY, &err);
     if (fd < 0)
         return -1;
     ssize_t n = LOG_PIECE;
@@ -73,98 +62,98 @@ static int read_log(struct list_walk *w, const char *which, struct str id, struc
     return n < 0 ? -1 : 0;
 }
 
-static void note_told(struct list_walk *w, struct str address)
+static void note_told(struct queue_list_teller *t, struct str address)
 {
-    if (w->told_first.ptr == NULL)
-        w->told_first = address;
+    if (t->told_first.ptr == NULL)
+        t->told_first = address;
     else
-        map_set(&w->told, address, w);
+        map_set(&t->told, address, t);
 }
 
-static bool is_told(const struct list_walk *w, struct str address)
+static bool is_told(const struct queue_list_teller *t, struct str address)
 {
-    return (w->told_first.ptr != NULL && str_is(w->told_first, address)) || map_get(&w->told, address) != NULL;
+    return (t->told_first.ptr != NULL && str_is(t->told_first, address)) || map_get(&t->told, address) != NULL;
 }
 
-static int tell_log(struct list_walk *w, const char *which, struct str id)
+static int tell_log(struct queue_list_teller *t, const char *which, struct str id)
 {
     bool is_defer = strcmp(which, QUEUE_DEFER) == 0;
     struct bounce_entry e;
     int rc = 0;
-    if (read_log(w, which, id, &w->log) == 0) {
-        struct str rest = buf_str(&w->log);
-        for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &w->arena, &e) == 1;
+    if (read_log(t, which, id, &t->log) == 0) {
+        struct str rest = buf_str(&t->log);
+        for (size_t n = 0; rc == 0 && n < LIST_RECIPIENTS_MAX && bounce_log_next(&rest, is_defer, &t->arena, &e) == 1;
              n++) {
-            note_told(w, e.recipient);
+            note_told(t, e.recipient);
             if (str_is(e.original_recipient, e.recipient))
                 e.original_recipient = STR("");
-            rc = tell_recipient(w, &e, is_defer ? "delay_reason" : "bounce_reason");
+            rc = tell_recipient(t, &e, is_defer ? "delay_reason" : "bounce_reason");
         }
     }
     return rc;
 }
 
-static int tell_recipients(struct list_walk *w, struct str queue, struct str id, struct queue_recipient *items,
+static int tell_recipients(struct queue_list_teller *t, struct str queue, struct str id, struct queue_recipient *items,
                            size_t count)
 {
-    bool has_logs = !w->skips_logs && !str_is(queue, STR(QUEUE_MAILDROP));
-    int rc = has_logs ? tell_log(w, QUEUE_DEFER, id) : 0;
-    if (rc == 0 && has_logs && w->has_bounce_logs)
-        rc = tell_log(w, QUEUE_BOUNCE, id);
+    bool has_logs = !t->skips_logs && !str_is(queue, STR(QUEUE_MAILDROP));
+    int rc = has_logs ? tell_log(t, QUEUE_DEFER, id) : 0;
+    if (rc == 0 && has_logs && t->has_bounce_logs)
+        rc = tell_log(t, QUEUE_BOUNCE, id);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct bounce_entry e = {.original_recipient = items[i].original, .recipient = items[i].address};
-        if (!is_told(w, items[i].address))
-            rc = tell_recipient(w, &e, "");
+        if (!is_told(t, items[i].address))
+            rc = tell_recipient(t, &e, "");
     }
-    w->told_first = STR_NULL;
-    map_release(&w->told);
-    w->told = MAP_INIT;
+    t->told_first = STR_NULL;
+    map_release(&t->told);
+    t->told = MAP_INIT;
     return rc;
 }
 
 // ---- One file
 
 // Submissions have no size record: sender and recipients as they stand.
-static int tell_maildrop(struct list_walk *w, int fd, struct queue_list_message *m)
+static int tell_maildrop(struct queue_list_teller *t, int fd, struct queue_list_message *m)
 {
     struct err err = ERR_INIT;
     struct record r;
-    struct queue_recipient *items = ARENA_ARRAY(&w->arena, struct queue_recipient, LIST_RECIPIENTS_MAX / 50);
+    struct queue_recipient *items = ARENA_ARRAY(&t->arena, struct queue_recipient, LIST_RECIPIENTS_MAX / 50);
     size_t count = 0;
     struct record_walk *walk = record_walk_open(fd, 0, false, &err);
     struct str time;
     while (walk != NULL && record_walk_next(walk, &r, &err) == 1) {
         if (r.type == REC_FROM)
-            m->sender = shown_address(w, r.data);
+            m->sender = shown_address(t, r.data);
         else if (r.type == REC_TIME && str_token(&r.data, " ", &time))
             (void)!str_to_i64(time, &m->arrival_s);
         else if (r.type == REC_RCPT && count < LIST_RECIPIENTS_MAX / 50)
             items[count++] = (struct queue_recipient){
-                .address = arena_str(&w->arena, r.data), .original = STR(""), .offset = r.offset};
+                .address = arena_str(&t->arena, r.data), .original = STR(""), .offset = r.offset};
     }
     record_walk_close(walk);
-    if (w->sink->message(w->sink->arg, m) < 0)
+    if (t->sink->message(t->sink->arg, m) < 0)
         return -1;
-    return tell_recipients(w, m->queue, m->id, items, count);
+    return tell_recipients(t, m->queue, m->id, items, count);
 }
 
-static int tell_message(struct list_walk *w, int fd, struct queue_list_message *m)
+static int tell_message(struct queue_list_teller *t, int fd, struct queue_list_message *m)
 {
     struct queue_envelope envelope;
     struct err err = ERR_INIT;
-    if (queue_envelope_read(fd, &w->arena, LIST_RECIPIENTS_MAX, 0, &envelope, &err) < 0)
+    if (queue_envelope_read(fd, &t->arena, LIST_RECIPIENTS_MAX, 0, &envelope, &err) < 0)
         return 0; // damaged, or gone meanwhile
-    m->sender = shown_address(w, envelope.sender);
+    m->sender = shown_address(t, envelope.sender);
     m->size = envelope.message_size;
     if (envelope.arrival_s > 0)
         m->arrival_s = envelope.arrival_s;
-    if (w->sink->message(w->sink->arg, m) < 0)
+    if (t->sink->message(t->sink->arg, m) < 0)
         return -1;
-    return tell_recipients(w, m->queue, m->id, envelope.recipients, envelope.recipient_count_read);
+    return tell_recipients(t, m->queue, m->id, envelope.recipients, envelope.recipient_count_read);
 }
 
 // Takes the descriptor.
-static int tell_file(struct list_walk *w, const char *queue, struct str id, int fd)
+static int tell_file(struct queue_list_teller *t, struct str queue, struct str id, int fd)
 {
     struct stat st;
     int rc = 0;
@@ -172,82 +161,130 @@ static int tell_file(struct list_walk *w, const char *queue, struct str id, int 
         return 0; // gone meanwhile
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & MODE_OWNER) == QUEUE_MODE_READY) {
         struct queue_list_message m = {
-            .queue = str_from(queue),
-            .id = arena_str(&w->arena, id),
+            .queue = queue,
+            .id = arena_str(&t->arena, id),
             .sender = STR(""),
             .arrival_s = st.st_mtime,
             .size = st.st_size,
             .is_forced_to_expire = (st.st_mode & MODE_EXPIRED) != 0,
         };
-        rc = strcmp(queue, QUEUE_MAILDROP) == 0 ? tell_maildrop(w, fd, &m) : tell_message(w, fd, &m);
+        rc = str_is(queue, STR(QUEUE_MAILDROP)) ? tell_maildrop(t, fd, &m) : tell_message(t, fd, &m);
     }
     close(fd);
-    arena_reset(&w->arena);
+    arena_reset(&t->arena);
     return rc;
 }
 
-static int walk_queue(struct list_walk *w, const char *queue, struct err *err)
+void queue_list_teller_init(struct queue_list_teller *t, const struct queue_layout *layout, const struct queue_list_sink *sink)
 {
+    *t = (struct queue_list_teller){
+        .layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .log = BUF_INIT, .told = MAP_INIT};
+    t->has_bounce_logs = !queue_is_empty(AT_FDCWD, QUEUE_BOUNCE); // mostly nobody needs to look for one
+}
+
+int queue_list_teller_tell(struct queue_list_teller *t, const char *path)
+{
+    const char *first = strchr(path, '/'), *last = strrchr(path, '/');
+    if (first == NULL)
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return tell_file(t, str_of(path, (size_t)(first - path)), str_from(last + 1), fd);
+}
+
+void queue_list_teller_release(struct queue_list_teller *t)
+{
+    arena_release(&t->arena);
+    buf_release(&t->clean);
+    buf_release(&t->log);
+}
+
+// ---- All files
+
+struct queue_list_names {
+    struct queue_scan *scan; // of the queue in hand, or NULL
+    size_t next_queue;
+};
+
+struct queue_list_names *queue_list_names_open(void)
+{
+    return MEM_NEW(struct queue_list_names);
+}
+
+int queue_list_names_next(struct queue_list_names *n, struct buf *path, struct err *err)
+{
+    static const char *const queues[] = {QUEUE_MAILDROP, QUEUE_ACTIVE, QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD};
     struct str id;
-    struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, err);
-    if (names == NULL)
-        return -1;
-    int rc;
-    w->has_bounce_logs = !queue_is_empty(AT_FDCWD, QUEUE_BOUNCE); // mostly nobody needs to look for one
-    while ((rc = queue_scan_next(names, &id, err)) == 1) {
-        int fd = openat(queue_scan_dirfd(names), id.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (tell_file(w, queue, id, fd) < 0) {
-            rc = err_set(err, ERR_CANCELLED, "the listing was given up");
-            break;
-        }
+    for (;;) {
+        if (n->scan == NULL && n->next_queue == sizeof queues / sizeof queues[0])
+            return 0;
+        if (n->scan == NULL && (n->scan = queue_scan_open(AT_FDCWD, queues[n->next_queue++], err)) == NULL)
+            return -1;
+        int rc = queue_scan_next(n->scan, &id, err);
+        if (rc == 1)
+            queue_scan_add_path(n->scan, id, path);
+        if (rc != 0)
+            return rc;
+        queue_scan_close(n->scan);
+        n->scan = NULL;
     }
-    queue_scan_close(names);
-    return rc;
 }
 
-static void walk_init(struct list_walk *w, const struct queue_layout *layout, const struct queue_list_sink *sink)
+void queue_list_names_close(struct queue_list_names *n)
 {
-    *w = (struct list_walk){.layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .log = BUF_INIT, .told = MAP_INIT};
-}
-
-static void walk_release(struct list_walk *w)
-{
-    arena_release(&w->arena);
-    buf_release(&w->clean);
-    buf_release(&w->log);
+    queue_scan_close(n->scan);
+    mem_free(n);
 }
 
 int queue_list_walk(const struct queue_layout *layout, const struct queue_list_sink *sink, struct err *err)
 {
-    static const char *const queues[] = {QUEUE_MAILDROP, QUEUE_ACTIVE, QUEUE_INCOMING, QUEUE_DEFERRED, QUEUE_HOLD};
-    struct list_walk w;
-    int rc = 0;
-    walk_init(&w, layout, sink);
-    for (size_t i = 0; rc == 0 && i < sizeof queues / sizeof queues[0]; i++)
-        rc = walk_queue(&w, queues[i], err);
-    walk_release(&w);
+    struct queue_list_names *names = queue_list_names_open();
+    struct queue_list_teller t;
+    struct buf path = BUF_INIT;
+    int rc;
+    queue_list_teller_init(&t, layout, sink);
+    while ((rc = queue_list_names_next(names, &path, err)) == 1) {
+        if (queue_list_teller_tell(&t, buf_cstr(&path)) < 0) {
+            rc = err_set(err, ERR_CANCELLED, "the listing was given up");
+            break;
+        }
+        buf_clear(&path);
+    }
+    queue_list_teller_release(&t);
+    queue_list_names_close(names);
+    buf_release(&path);
     return rc;
 }
 
 int queue_list_envelopes(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue,
                          struct err *err)
 {
-    struct list_walk w;
-    walk_init(&w, layout, sink);
-    w.skips_logs = true;
-    int rc = walk_queue(&w, queue, err);
-    walk_release(&w);
+    struct str id;
+    struct queue_list_teller t;
+    struct queue_scan *names = queue_scan_open(AT_FDCWD, queue, err);
+    int rc;
+    if (names == NULL)
+        return -1;
+    queue_list_teller_init(&t, layout, sink);
+    t.skips_logs = true;
+    while ((rc = queue_scan_next(names, &id, err)) == 1) {
+        int fd = openat(queue_scan_dirfd(names), id.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (tell_file(&t, str_from(queue), id, fd) < 0) {
+            rc = err_set(err, ERR_CANCELLED, "the listing was given up");
+            break;
+        }
+    }
+    queue_list_teller_release(&t);
+    queue_scan_close(names);
     return rc;
 }
 
 int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id)
 {
-    struct list_walk w;
+    struct queue_list_teller t;
     struct err err = ERR_INIT;
-    walk_init(&w, layout, sink);
-    w.has_bounce_logs = true;
-    int rc = tell_file(&w, queue, id, queue_file_open(AT_FDCWD, layout, queue, id, O_RDONLY, &err));
-    walk_release(&w);
+    queue_list_teller_init(&t, layout, sink);
+    int rc = tell_file(&t, str_from(queue), id, queue_file_open(AT_FDCWD, layout, queue, id, O_RDONLY, &err));
+    queue_list_teller_release(&t);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #ifndef DROMOS_AGENT_QUEUE_LIST_H
 #define DROMOS_AGENT_QUEUE_LIST_H
 
+#include "lib/base/map.h"
 #include "lib/ipc/ipc.h"
 #include "lib/mail/queue_file.h"
 
@@ -35,6 +36,29 @@ int queue_list_walk(const struct queue_layout *layout, const struct queue_list_s
 int queue_list_envelopes(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct err *err);
 // One message alone. 0 (also when it is not there, or damaged), -1 the sink stopped.
 int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id);
+
+// ---- The walk in two halves, so that several threads can read files at once.
+
+// The names, in the order of the walk. The queue directory is the working directory.
+struct queue_list_names;
+struct queue_list_names *queue_list_names_open(void);
+int queue_list_names_next(struct queue_list_names *n, struct buf *path, struct err *err); // appends "deferred/8/ID": 1, 0 end, -1
+void queue_list_names_close(struct queue_list_names *n);
+
+// What one file tells. A teller is one thread's at a time; `layout` and `sink` are borrowed.
+struct queue_list_teller {
+    const struct queue_layout *layout;
+    const struct queue_list_sink *sink;
+    struct arena arena; // reset for each message
+    struct buf clean, log;
+    // Addresses that a log spoke of: the first, and the others. Most messages have one.
+    struct str told_first;
+    struct map told;
+    bool skips_logs, has_bounce_logs;
+};
+void queue_list_teller_init(struct queue_list_teller *t, const struct queue_layout *layout, const struct queue_list_sink *sink);
+int queue_list_teller_tell(struct queue_list_teller *t, const char *path); // 0 (also when it is gone, or damaged), -1 the sink stopped
+void queue_list_teller_release(struct queue_list_teller *t);
 
 // ---- The frames between showq and postqueue: "message" with its first recipients, "more" with further ones, "end".
 #define QUEUE_LIST_FRAME (64 * 1024) // a frame is ended when it has grown over this

@@ -76,6 +76,7 @@ struct queue_scan;
 struct queue_scan *queue_scan_open(int queue_dirfd, const char *queue, struct err *err);
 // 1, 0 end, -1 (also at the end, when a hash directory could not be entered).
 int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err);
+void queue_scan_add_path(const struct queue_scan *s, struct str id, struct buf *path); // appends where the name just told lies: "deferred/8/ID"
 // Moves the file of the last name to where the layout says, when it lies in another hash directory (hash_queue_depth was
 // changed, a file was put there by hand). 1 moved, 0 in place or gone, -1.
 int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, struct str id, struct err *err);

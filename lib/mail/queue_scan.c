@@ -88,14 +88,19 @@ int queue_scan_next(struct queue_scan *s, struct str *id_r, struct err *err)
     return -1;
 }
 
+void queue_scan_add_path(const struct queue_scan *s, struct str id, struct buf *path)
+{
+    buf_addf(path, "%s/", s->queue);
+    for (unsigned level = 1; level < s->depth; level++)
+        buf_addf(path, "%c/", s->hash[level]);
+    buf_add_str(path, id);
+}
+
 int queue_scan_settle(struct queue_scan *s, const struct queue_layout *layout, struct str id, struct err *err)
 {
     struct buf should = BUF_INIT, is = BUF_INIT;
     int rc = 0;
-    buf_addf(&is, "%s/", s->queue);
-    for (unsigned level = 1; level < s->depth; level++)
-        buf_addf(&is, "%c/", s->hash[level]);
-    buf_add_str(&is, id);
+    queue_scan_add_path(s, id, &is);
     if (queue_path(layout, s->queue, id, &should) < 0 || str_is(buf_str(&should), buf_str(&is)))
         rc = 0;
     else if (faccessat(s->queue_dirfd, buf_cstr(&should), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
