@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define ROUNDING 0.001
+
 int qmgr_feedback_parse(struct str text, struct qmgr_feedback *feedback_r)
 {
     struct str rest = text, head;
@@ -63,24 +65,24 @@ void qmgr_window_succeeded(struct qmgr_window *w, const struct qmgr_window_rules
     w->failed_cohorts = 0;
     if ((rules->limit && w->size >= rules->limit) || w->size >= busy + rules->initial)
         return;
-    w->failure = 0;
     w->success += qmgr_feedback_value(&rules->positive, w->size);
-    while (w->success + 0.001 >= 1 && (rules->limit == 0 || w->size < rules->limit)) {
+    while (w->success + ROUNDING >= 1 && (rules->limit == 0 || w->size < rules->limit)) {
         w->size++;
         w->success -= 1;
+        w->failure = 0;
     }
 }
 
 bool qmgr_window_failed(struct qmgr_window *w, const struct qmgr_window_rules *rules)
 {
-    w->success = 0;
     w->failed_cohorts += 1.0 / (w->size ? w->size : 1);
-    if (rules->failed_cohort_limit && w->failed_cohorts + 0.001 >= rules->failed_cohort_limit)
+    if (rules->failed_cohort_limit && w->failed_cohorts + ROUNDING >= rules->failed_cohort_limit)
         return true;
-    w->failure += qmgr_feedback_value(&rules->negative, w->size);
-    while (w->failure + 0.001 >= 1 && w->size > 1) {
-        w->size--;
-        w->failure -= 1;
+    w->failure -= qmgr_feedback_value(&rules->negative, w->size);
+    while (w->failure + ROUNDING < 0) {
+        w->size -= w->size > 1;
+        w->failure += 1;
+        w->success = 0;
     }
     return false;
 }

@@ -55,9 +55,29 @@ START_TEST(fractional_feedback_needs_a_cohort)
     ck_assert_uint_eq(w.size, 5);
     qmgr_window_succeeded(&w, &rules, 5);
     ck_assert_uint_eq(w.size, 6);
-    for (int i = 0; i < 6; i++)
+}
+END_TEST
+
+// SCHEDULER_README: the step down comes at the beginning of 1/f failures.
+START_TEST(fractional_feedback_shuts_at_once)
+{
+    static const unsigned sizes[] = {4, 4, 4, 4, 3, 3, 3, 2, 2};
+    struct qmgr_window_rules rules = rules_of("1/concurrency", "1/concurrency", 100);
+    struct qmgr_window w;
+    qmgr_window_reset(&w, &rules);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         ck_assert(!qmgr_window_failed(&w, &rules));
-    ck_assert_uint_eq(w.size, 5);
+        ck_assert_uint_eq(w.size, sizes[i]);
+    }
+    rules = rules_of("1", "0.2", 1000);
+    qmgr_window_reset(&w, &rules);
+    for (unsigned i = 0; i < 15; i++) { // series of five
+        ck_assert(!qmgr_window_failed(&w, &rules));
+        ck_assert_uint_eq(w.size, 4 - i / 5);
+    }
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert(!qmgr_window_failed(&w, &rules));
+    ck_assert_uint_eq(w.size, 1);
 }
 END_TEST
 
@@ -118,6 +138,7 @@ int main(void)
     tcase_add_test(tc, feedback_texts_are_understood);
     tcase_add_test(tc, success_opens_the_window_to_its_limit);
     tcase_add_test(tc, fractional_feedback_needs_a_cohort);
+    tcase_add_test(tc, fractional_feedback_shuts_at_once);
     tcase_add_test(tc, a_cohort_of_failures_kills);
     tcase_add_test(tc, backoff_is_the_age_within_bounds);
     tcase_add_test(tc, jitter_spreads_within_bounds);
