@@ -64,6 +64,7 @@
     MEMBER(bool, use_tls)                                                                                              \
     MEMBER(bool, enforce_tls)                                                                                          \
     MEMBER(bool, tls_wrappermode)                                                                                      \
+    MEMBER(bool, tls_enable_rpk)                                                                                       \
     MEMBER(bool, tls_enforce_peername)                                                                                 \
     MEMBER(bool, tls_enforce_sts_mx_patterns)                                                                          \
     MEMBER(bool, tls_note_starttls_offer)                                                                              \
@@ -76,6 +77,7 @@
     MEMBER(int64_t, mx_address_limit)                                                                                  \
     MEMBER(int64_t, mx_session_limit)                                                                                  \
     MEMBER(int64_t, line_length_limit)                                                                                 \
+    MEMBER(int64_t, tls_trace_size_limit)                                                                              \
     MEMBER(int64_t, tls_scert_verifydepth)                                                                             \
     MEMBER(int64_t, tls_session_cache_timeout)                                                                         \
     MEMBER(int64_t, starttls_timeout)                                                                                  \

@@ -119,6 +119,13 @@ static void open_context(struct smtp_client *client)
         log_warn("TLS cannot be used: %s", err.text);
 }
 
+void smtp_tls_tell_of_raw_keys(struct smtp_client *client, const char *parameter)
+{
+    if (!client->tls.has_told_of_raw_keys)
+        log_warn("%s: " TLS_NO_RAW_KEYS, parameter);
+    client->tls.has_told_of_raw_keys = true;
+}
+
 int smtp_tls_open(struct smtp_client *client, struct err *err)
 {
     const struct smtp_profile *p = &client->profile;
@@ -142,6 +149,8 @@ int smtp_tls_open(struct smtp_client *client, struct err *err)
     tls->service = tls_service_new(client->settings, p->is_lmtp ? "lmtp" : "smtp");
     tls->keeps_sessions = p->tls_session_cache_database.len > 0 && p->tls_session_cache_timeout > 0;
     open_context(client);
+    if (p->tls_enable_rpk)
+        smtp_tls_tell_of_raw_keys(client, p->is_lmtp ? "lmtp_tls_enable_rpk" : "smtp_tls_enable_rpk");
     return 0;
 }
 

@@ -30,12 +30,14 @@ struct smtp_tls {
     struct buf groups;              // text that the context borrows
     struct tls_service *service;    // NULL without the context
     bool keeps_sessions;            // smtp_tls_session_cache_database
+    bool has_told_of_raw_keys;      // that there are none
     uint64_t generation;            // of our certificates
     int64_t next_refresh_ms;
     struct mta_sts_client *sts;     // NULL: smtp_mta_sts = no
 };
 int smtp_tls_open(struct smtp_client *client, struct err *err);
 void smtp_tls_close(struct smtp_client *client);
+void smtp_tls_tell_of_raw_keys(struct smtp_client *client, const char *parameter); // warns, once a process
 
 // What a next hop asks for.
 struct smtp_tls_rule {

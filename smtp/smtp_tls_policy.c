@@ -56,6 +56,8 @@ static int use_entry(struct smtp_delivery *sd, const struct smtp_destination *de
     if (ignored.len > 0)
         log_warn("%s, next-hop destination \"" STR_FMT "\": ignoring attribute \"" STR_FMT "\" with TLS disabled", parameter,
                  STR_ARG(dest->text), STR_ARG(ignored));
+    if (rule->policy.raw_key)
+        smtp_tls_tell_of_raw_keys(sd->client, parameter);
     rule->has_entry = true;
     rule->decided_by = parameter;
     return 0;

@@ -132,7 +132,10 @@ static int prepare(struct start_parts *parts, struct smtp_delivery *sd, struct s
     start->ciphers = buf_str(&parts->ciphers);
     start->protocols = policy->protocols;
     start->trust_anchors = buf_str(&parts->anchors);
-    start->log_level = sd->tls_log_level;
+    start->log_level = tls_service_trace_level(sd->client->tls.service, sd->tls_log_level);
+    if (start->log_level < sd->tls_log_level)
+        log_info("%s: " TLS_NO_TRACE, s->relay);
+    start->trace_size = sd->client->profile.tls_trace_size_limit;
     if (smtp_tls_find_session(s, start, &parts->session))
         start->session = buf_str(&parts->session);
     return 0;

@@ -87,13 +87,17 @@ static bool check_certificate(struct smtpd_session *s, const struct tls_info *in
 static bool start(struct smtpd_session *s, struct tls_server_context *context) CO
 {
     const struct smtpd_tls *t = s->daemon->tls;
-    struct tls_server_start how = {.log_level = smtpd_tls_log_level(s->daemon->tls, s->client_name, s->client_address)};
+    int level = smtpd_tls_log_level(s->daemon->tls, s->client_name, s->client_address);
+    struct tls_server_start how = {.log_level = tls_service_trace_level(t->service, level),
+                                   .trace_size = s->settings->smtpd_tls_trace_size_limit};
     struct err err = ERR_INIT;
     int64_t deadline = clock_deadline(s->settings->smtpd_starttls_timeout);
-    if (how.log_level >= 2) {
+    if (level >= 2) {
         log_info("setting up TLS connection from " STR_FMT, STR_ARG(s->client_log));
         log_info(STR_FMT ": TLS cipher list \"%s\"", STR_ARG(s->client_log), buf_cstr(&t->ciphers));
     }
+    if (how.log_level < level)
+        log_info(STR_FMT ": " TLS_NO_TRACE, STR_ARG(s->client_log));
     stream_set_deadline(s->stream, deadline < s->deadline ? deadline : s->deadline);
     int rc = stream_start_tls_server(s->stream, context, &how, &err);
     log_lines(stream_tls_trace(s->stream), "", false);
@@ -105,7 +109,7 @@ static bool start(struct smtpd_session *s, struct tls_server_context *context) C
         return false;
     }
     const struct tls_info *info = stream_tls_info(s->stream);
-    log_success(s, info, how.log_level);
+    log_success(s, info, level);
     keep_facts(s, info);
     if (!info->is_resumed && smtpd_limit_tls_exceeded(s, true)) {
         smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many new TLS sessions from " STR_FMT, STR_ARG(s->settings->myhostname),

@@ -115,6 +115,8 @@ struct smtpd_tls *smtpd_tls_open(const struct settings *set)
     t->log_level_maps = table_list_open(set->smtpd_tls_loglevel_maps, TABLE_FOLD_KEYS);
     if (!t->is_wanted)
         return t;
+    if (set->smtpd_tls_enable_rpk)
+        log_warn("smtpd_tls_enable_rpk: " TLS_NO_RAW_KEYS);
     if (t->log_level >= 2)
         log_info("initializing the server-side TLS engine");
     t->service = tls_service_new(set, "smtpd");

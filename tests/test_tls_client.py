@@ -543,6 +543,31 @@ def test_notices_of_requiretls_mail_hold_no_content(client, sink, redacts):
     assert "Subject: kept" in text and ("confidential words" in text) == (redacts == "no")
 
 
+@pytest.mark.dromos
+@pytest.mark.parametrize("policy, main, who", [("verify enable_rpk=yes", {}, "smtp_tls_policy_maps"), ("verify", {"smtp_tls_enable_rpk": "yes"}, "smtp_tls_enable_rpk"),
+                                               ("verify enable_rpk=no", {}, None)])
+def test_certificates_serve_where_raw_keys_are_wanted(client, sink, good, policy, main, who):
+    system = client({"x": (sink(tls=good.server_context()), policy)}, **main)
+    for number in range(2):
+        with system.dialogue(ehlo="client.example") as talk:
+            talk.envelope("joe@client.example", f"u{number}@x.test")
+            talk.expect("Subject: x\r\n\r\n.", 250)
+        assert SENT in system.log.wait_for(rf"to=<u{number}@x\.test>,.*", 30).group(0)
+    assert system.log.count("raw public keys") == bool(who)
+    assert not who or system.log.find(rf"warning: {who}: raw public keys \(RFC 7250\) are not supported here: certificates are used")
+
+
+@pytest.mark.dromos
+def test_traces_are_bounded(client, sink, good):
+    names = ["a", "b", "c", "d"]
+    server = sink(tls=good.server_context())
+    system = client({name: (server, "encrypt") for name in names}, smtp_tls_loglevel="3", smtp_tls_trace_size_limit="1500")
+    deliver(system, names)
+    handshakes = system.log.count("setting up TLS connection to")
+    traces = system.log.count("the trace ends here: it is longer than 1500 bytes")
+    assert 1 <= traces < handshakes and system.log.count("no TLS trace: too many within a second") == handshakes - traces
+
+
 def test_log_level_by_destination(client, sink, good):
     system = client({"loud": (sink(tls=good.server_context()), "encrypt"), "quiet": (sink(tls=good.server_context()), "encrypt")},
                     smtp_tls_loglevel="0", smtp_tls_loglevel_maps="inline:{{%s=0}}" % HOST)

@@ -593,6 +593,42 @@ def test_log_level_by_client(instance, certificates, table, is_logged, is_bad):
     assert bool(one.log.find("warning: smtpd_tls_loglevel_maps: unknown\\[127.0.0.1\\]: bad level")) == is_bad
 
 
+@pytest.mark.dromos
+def test_certificates_serve_where_raw_keys_are_wanted(instance, certificates):
+    one = instance(main=tls_parameters(certificates, smtpd_tls_enable_rpk="yes"))
+    with secured(one) as dialogue:
+        send(dialogue, one)
+    assert one.log.find(r"warning: smtpd_tls_enable_rpk: raw public keys \(RFC 7250\) are not supported here: certificates are used")
+
+
+@pytest.mark.dromos
+@pytest.mark.parametrize("size, is_cut", [(0, False), (2000, True), (102400, False)])
+def test_traces_are_bounded(instance, certificates, size, is_cut):
+    one = instance(main=tls_parameters(certificates, smtpd_tls_loglevel="3", smtpd_tls_trace_size_limit=size))
+    with secured(one):
+        pass
+    lines = [line.split("]: ", 1)[1] for line in one.log.text().split("\n") if re.search(r"\]: ((read|write) \d{4} |SSL_accept:|the trace)", line)]
+    assert ("the trace ends here: it is longer than 2000 bytes" in lines) == is_cut
+    assert (len("\n".join(lines)) < 2100) == is_cut and lines[0].startswith("SSL_accept:before")
+    assert one.log.find("TLS connection established from")
+
+
+@pytest.mark.dromos
+@pytest.mark.parametrize("limit, traced", [("0", 6), ("1", 1), ("2", 2)])
+def test_traces_are_few(instance, certificates, limit, traced):
+    """Of those within one second: the first second of a session may be the last of another's, so there may be twice as many."""
+    one = instance(main=tls_parameters(certificates, smtpd_tls_loglevel="2", tls_trace_rate_limit=limit))
+    begin = time.monotonic()
+    for _ in range(6):
+        with secured(one):
+            pass
+    seconds = int(time.monotonic() - begin) + 2
+    count = one.log.count("SSL_accept:SSLv3/TLS write server hello")
+    assert count == traced if traced == 6 else traced <= count <= traced * seconds
+    assert one.log.count(r"no TLS trace: too many within a second") == 6 - count
+    assert one.log.count("TLS connection established from") == 6
+
+
 def test_sessions_survive_a_restart_of_the_server_process(instance, certificates):
     """The ticket keys are in tlsmgr: any smtpd process resumes what another began."""
     one = instance(main=tls_parameters(certificates, max_use="1"))

@@ -28,6 +28,7 @@ struct tls_service {
     struct tls_ticket_key tickets[TICKETS_MAX];
     size_t ticket_count;
     int64_t tickets_until, tickets_asked;
+    int64_t trace_second, traces; // this second, by clock_ms
     struct map names; // server name -> struct named_chains
 };
 
@@ -421,6 +422,18 @@ void tls_service_free(struct tls_service *t)
         tls_ticket_key_clear(&t->tickets[i]);
     forget_names(t);
     mem_free(t);
+}
+
+int tls_service_trace_level(struct tls_service *t, int level)
+{
+    int64_t second = clock_ms() / 1000, limit = t->settings->tls_trace_rate_limit;
+
+    if (level < 2 || limit == 0)
+        return level;
+    if (second != t->trace_second)
+        t->traces = 0;
+    t->trace_second = second;
+    return t->traces++ < limit ? level : 1;
 }
 
 const struct tls_keeper *tls_service_keeper(struct tls_service *t)

@@ -34,6 +34,11 @@ struct tls_service *tls_service_new(const struct settings *s, const char *cache)
 void tls_service_free(struct tls_service *t); // NULL is fine
 // For struct tls_options; lives as long as the service. SNI is served if tls_server_sni_maps is set and `cache` is "smtpd".
 const struct tls_keeper *tls_service_keeper(struct tls_service *t);
+// At what level the next handshake is traced (stream_tls_trace): as it says, or without steps and bytes when tls_trace_rate_limit
+// others have been traced within the second.
+int tls_service_trace_level(struct tls_service *t, int level);
+#define TLS_NO_RAW_KEYS "raw public keys (RFC 7250) are not supported here: certificates are used" // logged for *_tls_enable_rpk = yes
+#define TLS_NO_TRACE "no TLS trace: too many within a second (tls_trace_rate_limit)" // what is logged then
 // The chains in use, unless they are those of *generation: 1 (the caller frees each), 0 no change, -1. None configured: 1 and no chain.
 int tls_service_chains(struct tls_service *t, const struct tls_chain_files *files, uint64_t *generation, struct tls_chain **chains_r,
                        size_t *count_r, struct err *err) CO MUST_CHECK;

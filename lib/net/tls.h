@@ -15,6 +15,7 @@
 #define TLS_TICKET_NAME_SIZE 16
 #define TLS_CHAINS_MAX       8
 #define TLS_SIGN_INPUT_MAX   (128 * 1024)
+#define TLS_TRACE_MAX        (1024 * 1024)
 #define TLS_NAME_MAX         255 // longest subject or issuer name that is kept
 
 // ---- What signs, remembers and finds certificates for a context: tlsmgr, through lib/ipc/tls_client.h. Functions may be NULL.
@@ -105,6 +106,7 @@ struct tls_server_start {
     struct str ciphers;   // "" as the context says; else an OpenSSL list
     struct str protocols; // "" as the context says
     int log_level;        // of stream_tls_trace
+    int64_t trace_size;   // most bytes of it; 0: TLS_TRACE_MAX
 };
 struct tls_tlsa {
     uint8_t usage, selector, matching;
@@ -129,6 +131,7 @@ struct tls_client_start {
     struct str trust_anchors;   // PEM text: if not "", only these are trusted
     struct str session;         // from stream_tls_session earlier, with the same trust, or ""
     int log_level;
+    int64_t trace_size;
 };
 // What a verdict about the server's certificate rests on, in hexadecimal digits: authorities, anchors, names, TLSA records. A session
 // that began under other ones proves nothing.
@@ -169,7 +172,8 @@ void tls_info_add_summary(const struct tls_info *info, struct buf *line);
 void stream_tls_add_chain(const struct stream *s, struct buf *text);
 // The library's error lines of a failed handshake or stream, '\n' after each; "" if none. Borrowed from the stream.
 struct str stream_tls_problems(const struct stream *s);
-// The protocol steps that happened, '\n' after each, if log_level is 2 or more (3: with bytes in hexadecimal).
+// The protocol steps that happened, '\n' after each, if log_level is 2 or more (3: with bytes in hexadecimal); the last line tells
+// when there were more than trace_size allows.
 struct str stream_tls_trace(const struct stream *s);
 // The client's session for a later start, appended as opaque bytes: 1, 0 none (yet: TLS 1.3 tickets come after the first read).
 int stream_tls_session(struct stream *s, struct buf *session_r);

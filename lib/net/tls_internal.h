@@ -32,6 +32,7 @@ struct tls {
     struct tls_info *info;
     int saved_errno; // of the last read from the descriptor
     int log_level;
+    size_t trace_size;
     bool is_ended;   // the descriptor has no more
     bool is_server;
     bool wildcards_span_labels;

@@ -13,7 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/net/tls_internal.h"
 
-enum { WRITE_PIECE = 64 * 1024, OUT_MAX = 1024 * 1024, TRACE_MAX = 64 * 1024 };
+enum { WRITE_PIECE = 64 * 1024, OUT_MAX = 1024 * 1024 };
 
 // ---- Under the library
 
@@ -223,11 +223,22 @@ void tls_free(struct tls *t)
 
 // ---- Handshakes
 
+// After a line that begins at `from`: ends the trace when it has become too long.
+static void bound_trace(struct tls *t, size_t from)
+{
+    if (t->trace.len <= t->trace_size)
+        return;
+    buf_truncate(&t->trace, from);
+    buf_addf(&t->trace, "the trace ends here: it is longer than %zu bytes\n", t->trace_size);
+    t->log_level = 0;
+}
+
 static void trace_step(const SSL *ssl, int where, int rc)
 {
     struct tls *t = SSL_get_app_data(ssl);
     const char *side = t->is_server ? "SSL_accept" : "SSL_connect";
-    if (t->log_level < 2 || t->trace.len > TRACE_MAX)
+    size_t from = t->trace.len;
+    if (t->log_level < 2)
         return;
     if (where & SSL_CB_LOOP)
         buf_addf(&t->trace, "%s:%s\n", side, SSL_state_string_long(ssl));
@@ -238,6 +249,7 @@ static void trace_step(const SSL *ssl, int where, int rc)
         buf_addf(&t->trace, "%s:failed in %s\n", side, SSL_state_string_long(ssl));
     else if ((where & SSL_CB_EXIT) && rc < 0 && !SSL_want_read(ssl) && !SSL_want_write(ssl))
         buf_addf(&t->trace, "%s:error in %s\n", side, SSL_state_string_long(ssl));
+    bound_trace(t, from);
 }
 
 /* callback: the parameters are a library's */
@@ -247,15 +259,17 @@ static void trace_bytes(int is_write, int version, int type, const void *data, s
     const unsigned char *bytes = data;
     if (type == SSL3_RT_HEADER)
         return;
-    for (size_t at = 0; at < size && t->trace.len < TRACE_MAX; at += 16) {
+    for (size_t at = 0; at < size && t->log_level >= 3; at += 16) {
+        size_t from = t->trace.len;
         buf_addf(&t->trace, "%s %04zx", is_write ? "write" : "read", at);
         for (size_t i = at; i < size && i < at + 16; i++)
             buf_addf(&t->trace, " %02x", bytes[i]);
         buf_add_char(&t->trace, '\n');
+        bound_trace(t, from);
     }
 }
 
-static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_options *o, int log_level)
+static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_options *o, int log_level, int64_t trace_size)
 {
     struct tls *t = MEM_NEW(struct tls);
     struct buf digest = BUF_INIT;
@@ -266,6 +280,7 @@ static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_opti
     t->fd = stream_co_fd(s);
     t->keeper = o->keeper;
     t->log_level = log_level;
+    t->trace_size = trace_size > 0 && trace_size < TLS_TRACE_MAX ? (size_t)trace_size : TLS_TRACE_MAX;
     t->wildcards_span_labels = o->wildcards_span_labels;
     buf_add_str(&digest, o->fingerprint_digest);
     t->fingerprint_md = digest.len > 0 ? EVP_get_digestbyname(buf_cstr(&digest)) : EVP_sha256(); // checked when the context was opened
@@ -337,7 +352,7 @@ static int apply_choices(struct tls *t, struct str ciphers, struct str protocols
 
 int stream_start_tls_server(struct stream *s, struct tls_server_context *c, const struct tls_server_start *start, struct err *err)
 {
-    struct tls *t = tls_new(s, c->ctx, &c->options.common, start->log_level);
+    struct tls *t = tls_new(s, c->ctx, &c->options.common, start->log_level, start->trace_size);
     t->is_server = true;
     stream_set_tls(s, t);
     SSL_set_accept_state(t->ssl);
@@ -352,7 +367,7 @@ int stream_start_tls_server(struct stream *s, struct tls_server_context *c, cons
 
 int stream_start_tls_client(struct stream *s, struct tls_client_context *c, const struct tls_client_start *start, struct err *err)
 {
-    struct tls *t = tls_new(s, c->ctx, &c->options, start->log_level);
+    struct tls *t = tls_new(s, c->ctx, &c->options, start->log_level, start->trace_size);
     stream_set_tls(s, t);
     SSL_set_connect_state(t->ssl);
     t->check = start;
