@@ -178,6 +178,26 @@ START_TEST(maildir_is_made_and_filled)
 }
 END_TEST
 
+// Processes of the same number in two containers may share a Maildir: neither takes the other's file.
+START_TEST(another_delivery_under_the_same_name_is_left_alone)
+{
+    struct delivery_report report = {0};
+    struct mailbox_message m = message();
+    const char *names[3]; // the second may end during the test
+    mailbox_deliver_maildir(&writer, &m, path("M"), &arena, &report);
+    for (int64_t i = 0, now = clock_wall(); i < 3; i++) {
+        names[i] = arena_strf(&arena, "%s/tmp/%lld.P%u.%s", path("M"), (long long)(now + i), writer.pid, writer.host).ptr;
+        int fd = open(names[i], O_WRONLY | O_CREAT | O_EXCL, 0600);
+        ck_assert_int_eq((int)write(fd, "half", 4), 4);
+        close(fd);
+    }
+    mailbox_deliver_maildir(&writer, &m, path("M"), &arena, &report);
+    ck_assert_int_eq(report.status, DELIVERY_DEFERRED);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_str_eq(read_file(names[i]), "half");
+}
+END_TEST
+
 START_TEST(large_messages_are_streamed)
 {
     struct delivery_report report = {0};
@@ -233,6 +253,7 @@ int main(void)
     tcase_add_test(tc, a_mailbox_over_its_limit_keeps_its_length);
     tcase_add_test(tc, links_and_locks_defer);
     tcase_add_test(tc, maildir_is_made_and_filled);
+    tcase_add_test(tc, another_delivery_under_the_same_name_is_left_alone);
     tcase_add_test(tc, large_messages_are_streamed);
     tcase_add_test(tc, delivered_to_is_seen_in_the_header_only);
     tcase_add_test(tc, a_missing_parent_that_cannot_be_made_fails);

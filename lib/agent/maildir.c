@@ -51,8 +51,6 @@ static int open_temporary(struct maildir *d, int64_t seconds)
     d->temporary =
         arena_strf(d->arena, "%s/tmp/%lld.P%u.%s", d->dir, (long long)seconds, d->writer->pid, d->writer->host).ptr;
     d->fd = open(d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (d->fd < 0 && errno == EEXIST && unlink(d->temporary) == 0) // left by a process of this number that died
-        d->fd = open(d->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return d->fd < 0 ? -1 : 0;
 }
 
