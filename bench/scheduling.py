@@ -12,6 +12,8 @@ import threading
 import time
 
 from suites import Suite, debian_postfix, postfix_flavour  # first: it makes the harness importable
+import queue_commands
+import spool
 from harness import ensure_accounts, is_listening, wait_until
 from harness.queue_file import put_queue_file, queue_file_bytes
 
@@ -175,45 +177,51 @@ def _feed(instances, destinations, seconds, rate):
                    lambda: f"{sent} messages; {instance.log.text()[-2000:]}", 0.2)
 
 
-def fill_deferred(instance, count, domains):
-    """Writes that many deferred messages, all due, as fast as files can be made."""
-    base = instance.queue_directory / "deferred"
-    uid = instance.accounts.owner_uid if os.geteuid() == 0 else -1
-    contents = [queue_file_bytes("from@client.example", [f"to@d{n}.dest.example"]) for n in range(domains)]
-    for digit in "0123456789ABCDEF":
-        (base / digit).mkdir(mode=0o700, exist_ok=True)
-        os.chown(base / digit, uid, -1)
-    for number in range(count):
-        queue_id = f"{number % 0xF4240:05X}{number + 0x1000000:X}"
-        fd = os.open(f"{base}/{queue_id[0]}/{queue_id}", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o700)
-        os.write(fd, contents[number % domains])
-        os.fchmod(fd, 0o700)
-        os.fchown(fd, uid, -1)
-        os.close(fd)
+def _drop_caches():
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as control:
+        control.write("3")
 
 
-def start_with_deferred(suite, destinations, count):
-    """Starts with so many deferred messages, all due. Mean seconds that new messages take meanwhile; in the notes, the time
-    to the first delivery and the memory of the queue manager."""
-    instance = suite.instance
-    instance.stop()
-    fill_deferred(instance, count, destinations.count)
-    mark = instance.log.mark()
-    start = time.monotonic()
-    instance.start(timeout=60)
-    wait_until(lambda: instance.log.find("status=sent", mark), 120, "the first delivery", 0.02)
-    first = time.monotonic() - start
+def _delays_of_new(instance, count):
+    """Seconds that each of so many new messages takes, one a second."""
     delays = []
-    for _ in range(20):
+    for _ in range(count):
         queue_id = put_queue_file(instance, "incoming", queue_file_bytes("from@client.example", ["new@d0.dest.example"]))
         at, begin = instance.log.mark(), time.monotonic()
         _kick(instance)
         wait_until(lambda: instance.log.find(rf"{queue_id}: to=.*status=sent", at), 60, "a new message", 0.01)
         delays.append(time.monotonic() - begin)
         time.sleep(1)
+    return delays
+
+
+def _peak_memory(instance):
+    """MiB that the queue manager has had at most."""
     (pid,) = instance.pids("qmgr")
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        peak = int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1)) / 1024
-    suite.notes.append(f"first delivery after {first:.2f} s; queue manager at most {peak:.0f} MiB; worst new message "
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read()).group(1)) / 1024
+
+
+def start_with_deferred(suite, destinations, count, is_cold=False):
+    """Starts with so many deferred messages, all due. Mean seconds that new messages take meanwhile; in the notes, the time
+    to the first delivery and the memory of the queue manager. Cold: nothing of the queue, which has defer logs, is in memory at the
+    start, nor when postqueue -p lists it."""
+    instance = suite.instance
+    instance.stop()
+    spool.fill(instance.queue_directory, count, instance.accounts.owner_uid, due_in=-9, has_logs=is_cold,
+               domains=[f"d{number}.dest.example" for number in range(destinations.count)])
+    mark = instance.log.mark()
+    if is_cold:
+        _drop_caches()
+    start = time.monotonic()
+    instance.start(timeout=60)
+    wait_until(lambda: instance.log.find("status=sent", mark), 120, "the first delivery", 0.02)
+    first = time.monotonic() - start
+    delays = _delays_of_new(instance, 20)
+    suite.notes.append(f"first delivery after {first:.2f} s; queue manager at most {_peak_memory(instance):.0f} MiB; worst new message "
                        f"{max(delays):.2f} s; {_sent(instance, mark)} deferred messages delivered meanwhile")
+    if is_cold:
+        _drop_caches()
+        suite.notes.append(f"postqueue -p: first line after {queue_commands.until_first_line(suite):.2f} s")
     return statistics.mean(delays)

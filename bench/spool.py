@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness.queue_file import log_entry, queue_file_bytes  # noqa: E402
 
-DOMAINS = 1000
+DOMAINS = [f"dest{number:05}.example" for number in range(1000)]
 HEX = "0123456789ABCDEF"
 
 
@@ -37,21 +37,26 @@ def _write(path, content, owner, mode):
     return inode
 
 
-def fill(queue_directory, count, owner):
-    """count messages, owned by the account number owner."""
+def _contents(domain, now):
+    """A message and its defer log."""
+    message = queue_file_bytes("sender@client.example", [f"rcpt@{domain}"], body="Subject: queued\n\n" + "x" * 70 + "\n", arrival=now - 5000)
+    return message, log_entry(f"rcpt@{domain}", f"connect to mx.{domain}[192.0.2.1]:25: Connection refused").encode()
+
+
+def fill(queue_directory, count, owner, domains=DOMAINS, due_in=86400, has_logs=True):
+    """count messages to the domains in turn, owned by the account number owner, to be tried again in so many seconds."""
     now = int(time.time())
-    body = "Subject: queued\n\n" + "x" * 70 + "\n"
-    message = queue_file_bytes("sender@client.example", ["rcpt@dest00000.example"], body=body, arrival=now - 5000)
-    log = log_entry("rcpt@dest00000.example", "connect to mx.dest00000.example[192.0.2.1]:25: Connection refused").encode()
+    contents = [_contents(domain, now) for domain in domains]
     _hash_directories(queue_directory, owner)
     temporary = f"{queue_directory}/deferred/1.{os.getpid()}"
     for number in range(count):
-        domain = b"dest%05d" % (number % DOMAINS)
-        inode = _write(temporary, message.replace(b"dest00000", domain), owner, 0o700)
-        os.utime(temporary, (now + 86400, now + 86400))
+        message, log = contents[number % len(contents)]
+        inode = _write(temporary, message, owner, 0o700)
+        os.utime(temporary, (now + due_in, now + due_in))
         queue_id = f"{number * 7919 % 1000000:05X}{inode:X}"
         os.rename(temporary, f"{queue_directory}/deferred/{queue_id[0]}/{queue_id}")
-        _write(f"{queue_directory}/defer/{queue_id[0]}/{queue_id}", log.replace(b"dest00000", domain), owner, 0o600)
+        if has_logs:
+            _write(f"{queue_directory}/defer/{queue_id[0]}/{queue_id}", log, owner, 0o600)
 
 
 if __name__ == "__main__":
