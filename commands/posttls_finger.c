@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "commands/posttls_finger.h"
@@ -26,49 +27,87 @@ void finger_say(const char *format, ...)
     buf_release(&line);
 }
 
-static void read_file(struct str path, struct buf *text_r)
+static void add_file(struct str path, struct buf *text)
 {
     char *name = mem_dup_str(path);
     FILE *file = fopen(name, "re");
 
     if (file == NULL)
         die("open %s: %m", name);
-    buf_reserve(text_r, FILE_SIZE_MAX);
-    text_r->len = fread(text_r->ptr, 1, FILE_SIZE_MAX - 1, file);
-    text_r->ptr[text_r->len] = '\0';
+    buf_reserve(text, FILE_SIZE_MAX);
+    size_t got = fread(text->ptr + text->len, 1, FILE_SIZE_MAX - 1, file);
+    text->len += got;
+    text->ptr[text->len] = '\0';
     if (!feof(file))
         die("%s: too large, or unreadable", name);
     fclose(file);
+    buf_add_char(text, '\n');
     mem_free(name);
 }
 
-// ---- Our own certificate: -k, -K, -H
+static void add_files(struct str list, struct buf *text)
+{
+    struct str path;
+
+    while (str_token(&list, "\n", &path))
+        add_file(path, text);
+}
+
+// ---- Our own certificates: -k, -K, -H
 
 static int sign(void *arg, const struct tls_sign_request *request, struct buf *signature_r, struct err *err)
 {
     struct finger *f = arg;
 
-    return tls_key_sign(f->key, request->algorithm, request->digest, request->input, signature_r, err);
+    for (size_t i = 0; i < f->key_count; i++)
+        if (memcmp(tls_key_id(f->keys[i]), request->key_id, TLS_KEY_ID_SIZE) == 0)
+            return tls_key_sign(f->keys[i], request->algorithm, request->digest, request->input, signature_r, err);
+    return err_set(err, ERR_BUG, "no such key");
 }
 
-static void use_certificate(struct finger *f)
+// The length of the text up to the next private key but the one that it begins with.
+static size_t chain_end(struct str text)
+{
+    size_t at = 0;
+    struct str line, rest = text;
+
+    while (str_cut(&rest, '\n', &line)) {
+        bool is_key = str_starts(line, STR("-----BEGIN ")) && str_find_str(line, STR("PRIVATE KEY-----")) > 0;
+        if (is_key && at > 0)
+            return at;
+        at += line.len + 1;
+    }
+    return text.len;
+}
+
+static void use_certificates(struct finger *f)
 {
     bool is_joint = f->chain_files.len > 0;
-    struct str files = is_joint ? f->chain_files : f->cert_file;
-    struct buf certs = BUF_INIT, key = BUF_INIT;
+    struct str cert = f->cert_file.len > 0 ? f->cert_file : f->key_file, key = f->key_file.len > 0 ? f->key_file : cert;
+    struct tls_chain *chains[TLS_CHAINS_MAX];
+    struct buf text = BUF_INIT;
     struct err err = ERR_INIT;
 
-    if (files.len == 0)
-        return;
-    read_file(files, &certs);
-    read_file(is_joint || f->key_file.len == 0 ? files : f->key_file, &key);
-    struct tls_chain *chain = tls_chain_parse(buf_str(&certs), &err);
-    f->key = tls_key_parse(buf_str(&key), &err);
-    if (chain == NULL || f->key == NULL || tls_client_context_set_chains(f->context, &chain, 1, &err) < 0)
+    if (is_joint)
+        add_files(f->chain_files, &text);
+    else if (cert.len > 0)
+        add_files(arena_strf(&f->arena, STR_FMT "\n" STR_FMT, STR_ARG(key), STR_ARG(str_is(key, cert) ? STR("") : cert)), &text);
+    struct str rest = buf_str(&text);
+    while (str_trim(rest).len > 0 && f->key_count < TLS_CHAINS_MAX) {
+        // -k: whatever stands where, there is one key.
+        struct str piece = str_slice(rest, 0, is_joint ? chain_end(rest) : rest.len);
+        rest = str_slice(rest, piece.len, rest.len);
+        chains[f->key_count] = tls_chain_parse(piece, &err);
+        f->keys[f->key_count] = tls_key_parse(piece, &err);
+        if (chains[f->key_count] == NULL || f->keys[f->key_count] == NULL)
+            die("client certificate: %s", err.text);
+        f->key_count++;
+    }
+    if (f->key_count > 0 && tls_client_context_set_chains(f->context, chains, f->key_count, &err) < 0)
         die("client certificate: %s", err.text);
-    tls_chain_free(chain);
-    buf_release(&certs);
-    buf_wipe(&key);
+    for (size_t i = 0; i < f->key_count; i++)
+        tls_chain_free(chains[i]);
+    buf_wipe(&text);
 }
 
 static void open_context(struct finger *f)
@@ -86,9 +125,8 @@ static void open_context(struct finger *f)
     f->context = tls_client_context_open(&options, &err);
     if (f->context == NULL)
         die("%s", err.text);
-    use_certificate(f);
-    if (f->anchor_file.len > 0)
-        read_file(f->anchor_file, &f->anchors);
+    use_certificates(f);
+    add_files(f->anchor_files, &f->anchors);
 }
 
 static void probe(void *arg)
@@ -104,7 +142,8 @@ static int finish(struct finger *f)
 
     dns_deinit();
     tls_client_context_close(f->context);
-    tls_key_free(f->key);
+    for (size_t i = 0; i < f->key_count; i++)
+        tls_key_free(f->keys[i]);
     co_loop_free();
     buf_release(&f->groups);
     buf_release(&f->anchors);

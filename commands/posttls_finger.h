@@ -16,6 +16,8 @@ enum finger_log { // -L
     FINGER_LOG_CACHE = 8,
     FINGER_LOG_STEPS = 16,
     FINGER_LOG_BYTES = 32,
+    FINGER_LOG_UNTRUSTED = 64,
+    FINGER_LOG_VERBOSE = 128,
 };
 struct finger {
     struct arena arena;
@@ -28,19 +30,22 @@ struct finger {
     bool asks_insecure;  // -f
     bool is_wrapper;     // -w
     bool is_lmtp;        // -S
+    bool uses_srv;       // -R
     enum tls_level level;
     unsigned log;
     int64_t connect_timeout, command_timeout;
     int64_t reconnects;     // -m
     int64_t reconnect_wait; // -r, 0: none
-    struct str digest, grade, protocols, ca_file, ca_path, anchor_file, server_name, insecure_mx, host_lookup;
-    struct str chain_files, cert_file, key_file;
+    struct str digest, grade, protocols, ca_file, ca_path, server_name, insecure_mx, host_lookup;
+    struct str anchor_files, chain_files; // separated by newlines
+    struct str cert_file, key_file;
     struct str destination;
     struct tls_words match;
     // What became of it.
     struct tls_client_context *context;
     struct tls_keeper keeper;
-    struct tls_key *key;
+    struct tls_key *keys[TLS_CHAINS_MAX];
+    size_t key_count;
     struct buf groups, anchors;
     int status;
 };
@@ -65,6 +70,9 @@ struct finger_session {
     enum tls_level level; // with DANE resolved
     struct tls_dane dane;
     struct buf session;   // to resume, or empty
+    struct str session_name;
+    bool is_again;        // -r: a later connection
+    bool is_silent;       // the conversation is not told now
 };
 bool finger_converse(struct finger_session *s, struct stream *stream) CO;
 // A line of output: "posttls-finger: TEXT".

@@ -2,6 +2,7 @@
 // posttls_finger_probe.c: finding the servers of a destination, and connecting to one of them.
 // Trust: DNS is hostile. Suspends: lookups, connections. Limits: HOSTS_MAX addresses.
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands/posttls_finger.h"
@@ -13,6 +14,7 @@ struct search {
     struct finger *f;
     struct str nexthop; // the host or domain, without brackets and port
     uint16_t port;
+    struct str service; // -R
     bool is_host;
     bool is_mx_secure;
     struct finger_host hosts[HOSTS_MAX];
@@ -47,12 +49,14 @@ static void parse(struct search *s, struct str text)
     if (str_starts_nocase(host, STR("ipv6:")))
         host = str_slice(host, 5, host.len);
     s->nexthop = arena_lower(&s->f->arena, host);
-    parse_port(s, port);
+    s->service = port.len > 0 ? port : STR("smtp");
+    if (s->is_host || !s->f->uses_srv) // else the records have the port
+        parse_port(s, port);
 }
 
 // ---- Servers
 
-static void add_host(struct search *s, struct str name, const struct net_addr *addr)
+static void add_host(struct search *s, struct str name, uint16_t port, const struct net_addr *addr)
 {
     struct buf text = BUF_INIT;
 
@@ -62,25 +66,25 @@ static void add_host(struct search *s, struct str name, const struct net_addr *a
     host->name = name;
     host->addr = *addr;
     host->canonical = STR("");
-    net_addr_set_port(&host->addr, s->port);
+    net_addr_set_port(&host->addr, port);
     net_addr_add_text(&text, addr);
-    host->place = arena_strf(&s->f->arena, STR_FMT "[%s]:%u", STR_ARG(name), buf_cstr(&text), (unsigned)s->port);
+    host->place = arena_strf(&s->f->arena, STR_FMT "[%s]:%u", STR_ARG(name), buf_cstr(&text), (unsigned)port);
     buf_release(&text);
 }
 
-static enum dns_status add_addresses(struct search *s, struct str name) CO
+static enum dns_status add_addresses(struct search *s, struct str name, uint16_t port) CO
 {
     const struct dns_host_query query = {name, s->f->family, str_find_str(s->f->host_lookup, STR("native")) >= 0};
     struct dns_addresses found;
     struct net_addr literal;
 
     if (net_addr_parse(name, 0, &literal) == 0) {
-        add_host(s, name, &literal);
+        add_host(s, name, port, &literal);
         return DNS_OK;
     }
     enum dns_status status = dns_lookup_host(&query, &s->f->arena, s->deadline, &found);
     for (size_t i = 0; i < found.count; i++) {
-        add_host(s, name, &found.items[i]);
+        add_host(s, name, port, &found.items[i]);
         if (s->count > 0) {
             s->hosts[s->count - 1].is_secure = found.is_secure;
             s->hosts[s->count - 1].canonical = found.canonical;
@@ -92,19 +96,53 @@ static enum dns_status add_addresses(struct search *s, struct str name) CO
     return status;
 }
 
+// The more preferred first; of equals that which is asked for more often (RFC 2782 chooses by chance).
+static int compare_services(const void *one, const void *other)
+{
+    const struct dns_record *a = one, *b = other;
+
+    return a->preference != b->preference ? (int)a->preference - (int)b->preference : (int)b->weight - (int)a->weight;
+}
+
+// -R: the destination is a domain and the name of a service.
+static void find_services(struct search *s) CO
+{
+    struct str name = arena_strf(&s->f->arena, "_" STR_FMT "._tcp." STR_FMT, STR_ARG(s->service), STR_ARG(s->nexthop));
+    struct dns_answer answer = {.status = DNS_INVALID};
+    struct dns_query *query = dns_query_begin(name, DNS_TYPE_SRV);
+
+    if (query != NULL)
+        dns_query_end(query, &s->f->arena, s->deadline, &answer);
+    s->is_mx_secure = answer.is_secure;
+    if (answer.status != DNS_OK)
+        finger_say("Host or domain name not found. Name service error for name=" STR_FMT " type=SRV: %s", STR_ARG(name), dns_status_text(answer.status));
+    if (answer.count > 0)
+        qsort(answer.records, answer.count, sizeof answer.records[0], compare_services);
+    for (size_t i = 0; i < answer.count; i++) {
+        if (answer.records[i].name.len == 0)
+            finger_say("Domain " STR_FMT " does not offer the service " STR_FMT, STR_ARG(s->nexthop), STR_ARG(s->service));
+        else
+            add_addresses(s, answer.records[i].name, answer.records[i].port);
+    }
+}
+
 static void find_hosts(struct search *s) CO
 {
     struct dns_mx_list mx;
 
     s->is_mx_secure = true;
     if (s->is_host) {
-        add_addresses(s, s->nexthop);
+        add_addresses(s, s->nexthop, s->port);
+        return;
+    }
+    if (s->f->uses_srv) {
+        find_services(s);
         return;
     }
     enum dns_status status = dns_lookup_mx_list(s->nexthop, &s->f->arena, s->deadline, &mx);
     s->is_mx_secure = mx.is_secure;
     if (status == DNS_NOT_FOUND || status == DNS_NO_DATA)
-        add_addresses(s, s->nexthop);
+        add_addresses(s, s->nexthop, s->port);
     else if (status != DNS_OK)
         finger_say("Host or domain name not found. Name service error for name=" STR_FMT " type=MX: %s", STR_ARG(s->nexthop),
                    dns_status_text(status));
@@ -112,7 +150,7 @@ static void find_hosts(struct search *s) CO
         if (mx.items[i].host.len == 0)
             finger_say("Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(s->nexthop));
         else
-            add_addresses(s, mx.items[i].host);
+            add_addresses(s, mx.items[i].host, s->port);
     }
 }
 
@@ -124,7 +162,7 @@ static bool resolve_level(struct search *s, struct finger_session *session) CO
     struct finger *f = s->f;
     const struct finger_host *host = session->host;
     const struct tls_dane_query query = {.host = host->name,
-                                         .port = s->port,
+                                         .port = net_addr_port(&host->addr),
                                          .host_is_secure = host->is_secure,
                                          .canonical = host->canonical,
                                          .asks_insecure_host = f->asks_insecure,
@@ -140,16 +178,18 @@ static bool resolve_level(struct search *s, struct finger_session *session) CO
     enum tls_dane_status status = tls_dane_lookup(&query, &f->arena, s->deadline, &session->dane);
     if (status == TLS_DANE_FOUND) {
         finger_say("using DANE RR: %zu record%s of _%u._tcp." STR_FMT, session->dane.count, session->dane.count == 1 ? "" : "s",
-                   (unsigned)s->port, STR_ARG(session->dane.base));
+                   (unsigned)query.port, STR_ARG(session->dane.base));
         if (!s->is_mx_secure)
             session->level = TLS_LEVEL_HALF_DANE;
         return true;
     }
-    if (status == TLS_DANE_FAILED || f->level == TLS_LEVEL_DANE_ONLY) {
-        finger_say("%s: %s", host->place.ptr, status == TLS_DANE_FAILED ? "TLSA lookup error" : "no usable TLSA records found");
+    if (status == TLS_DANE_FAILED) {
+        finger_say("%s: TLSA lookup error", host->place.ptr);
         return false;
     }
-    session->level = status == TLS_DANE_UNUSABLE ? TLS_LEVEL_ENCRYPT : TLS_LEVEL_SECURE; // to see what a name check would say
+    if (status == TLS_DANE_UNUSABLE || f->level == TLS_LEVEL_DANE_ONLY)
+        finger_say("no%s TLSA records found, resorting to \"secure\"", status == TLS_DANE_UNUSABLE ? " usable" : "");
+    session->level = TLS_LEVEL_SECURE;
     return true;
 }
 
@@ -178,6 +218,8 @@ static struct stream *connect_to(struct search *s, const struct finger_host *hos
 // Again and again until the server takes up a session of before: servers behind one address that share no cache are told apart so.
 static void reconnect(struct search *s, struct finger_session *session) CO
 {
+    session->is_again = true;
+    s->f->log = FINGER_LOG_SUMMARY | FINGER_LOG_CACHE;
     for (int64_t i = 0; i < s->f->reconnects; i++) {
         if (session->session.len == 0) {
             finger_say("The server gave no session to resume");
@@ -234,11 +276,13 @@ void finger_probe(struct finger *f)
     struct search *s = ARENA_NEW(&f->arena, struct search);
 
     if (str_starts(f->destination, STR("unix:"))) {
+        if (!f->is_lmtp)
+            die("a path is for LMTP: -S");
         probe_path(f);
         return;
     }
     s->f = f;
-    s->port = f->is_lmtp ? 24 : f->is_wrapper ? 465 : 25;
+    s->port = f->is_lmtp ? 24 : 25;
     s->deadline = clock_deadline(LOOKUP_SECONDS);
     if (f->host_lookup.len == 0)
         f->host_lookup = STR("dns");

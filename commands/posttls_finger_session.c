@@ -2,6 +2,7 @@
 // posttls_finger_session.c: a conversation with one server, and what is told about its TLS.
 // Trust: the server is hostile: lines, replies and waits are bounded. Suspends: everywhere.
 #include <stdio.h>
+#include <string.h>
 
 #include "commands/posttls_finger.h"
 #include "lib/ipc/tls_service.h"
@@ -14,14 +15,14 @@
 // ---- SMTP
 
 // Reads a reply; *has_starttls_r (may be NULL): one of its lines offers STARTTLS. The code, or -1.
-static int read_reply(struct finger_session *s, struct stream *stream, bool *has_starttls_r) CO
+static int read_reply(struct finger_session *s, struct stream *stream, int64_t timeout, bool *has_starttls_r) CO
 {
     struct err err = ERR_INIT;
     struct raw raw;
     enum line_end end;
     int64_t code;
 
-    stream_set_deadline(stream, clock_deadline(s->f->command_timeout));
+    stream_set_deadline(stream, clock_deadline(timeout));
     for (int i = 0; i < LINES_MAX; i++) {
         int got = stream_read_line(stream, LINE_MAX, &raw, &end, &err);
         if (got <= 0 || end == LINE_EOF) {
@@ -29,7 +30,7 @@ static int read_reply(struct finger_session *s, struct stream *stream, bool *has
             return -1;
         }
         struct str line = raw_unchecked(raw);
-        if (!s->f->says_nothing)
+        if (!s->f->says_nothing && !s->is_silent)
             finger_say("< " STR_FMT, STR_ARG(line));
         if (line.len < 3 || str_to_i64(str_slice(line, 0, 3), &code) < 0)
             return -1;
@@ -45,7 +46,7 @@ static int command(struct finger_session *s, struct stream *stream, const char *
 {
     struct err err = ERR_INIT;
 
-    if (!s->f->says_nothing)
+    if (!s->f->says_nothing && !s->is_silent)
         finger_say("> %s", text);
     stream_printf(stream, "%s\r\n", text);
     stream_set_deadline(stream, clock_deadline(s->f->command_timeout));
@@ -53,7 +54,7 @@ static int command(struct finger_session *s, struct stream *stream, const char *
         finger_say("%s: %s", s->host->place.ptr, err.text);
         return -1;
     }
-    return read_reply(s, stream, has_starttls_r);
+    return read_reply(s, stream, s->f->command_timeout, has_starttls_r);
 }
 
 static int hello(struct finger_session *s, struct stream *stream, bool *has_starttls_r) CO
@@ -113,7 +114,7 @@ static void say_match(struct finger_session *s, const struct tls_info *info)
         finger_say("%s: matched peername: %s", place, info->subject);
     else if (info->is_trusted && tls_level_must_match(s->level) && s->level != TLS_LEVEL_FINGERPRINT)
         finger_say("server certificate verification failed for %s: num=62:hostname mismatch", place);
-    else if (info->trouble[0] != '\0')
+    else if (info->trouble[0] != '\0' && (s->level >= TLS_LEVEL_VERIFY || (s->f->log & FINGER_LOG_UNTRUSTED)))
         finger_say("certificate verification failed for %s: %s", place, info->trouble);
 }
 
@@ -127,7 +128,7 @@ static void say_tls(struct finger_session *s, const struct tls_info *info)
 
     if (info->is_resumed && (s->f->log & FINGER_LOG_SUMMARY))
         finger_say("%s: Reusing old session", s->host->place.ptr);
-    if ((s->f->log & FINGER_LOG_MATCH) && info->has_certificate)
+    if ((s->f->log & (FINGER_LOG_MATCH | FINGER_LOG_UNTRUSTED)) && info->has_certificate)
         say_match(s, info);
     if ((s->f->log & FINGER_LOG_PEER) && info->has_certificate)
         finger_say("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", s->host->place.ptr, info->subject,
@@ -156,11 +157,33 @@ static void say_chain(struct finger_session *s, struct stream *stream)
     buf_release(&text);
 }
 
+static bool keeps_session(const struct finger_session *s)
+{
+    return s->f->reconnect_wait > 0 && (s->f->log & FINGER_LOG_CACHE);
+}
+
 static enum tls_check check_for(enum tls_level level)
 {
     if (tls_level_is_dane(level))
         return TLS_CHECK_DANE;
     return level == TLS_LEVEL_FINGERPRINT ? TLS_CHECK_FINGERPRINT : level >= TLS_LEVEL_VERIFY ? TLS_CHECK_NAMES : TLS_CHECK_NONE;
+}
+
+// Where its TLS session would be kept by a program that keeps them: the place, and what the verification rests on.
+static void name_session(struct finger_session *s, const struct tls_client_start *start)
+{
+    const char *address = strchr(s->host->place.ptr, '[');
+    struct buf name = BUF_INIT;
+
+    buf_addf(&name, "%s&", address != NULL ? address : s->host->place.ptr);
+    tls_client_context_add_trust(s->f->context, start, &name);
+    s->session_name = arena_str(&s->f->arena, buf_str(&name));
+    buf_release(&name);
+    if (!keeps_session(s))
+        return;
+    finger_say("looking for session %s in memory cache", s->session_name.ptr);
+    if (s->session.len > 0)
+        finger_say("reloaded session %s from memory cache", s->session_name.ptr);
 }
 
 static int handshake(struct finger_session *s, struct stream *stream) CO
@@ -176,8 +199,10 @@ static int handshake(struct finger_session *s, struct stream *stream) CO
         const struct dns_tlsa *r = &s->dane.records[i];
         tlsa[i] = (struct tls_tlsa){r->usage, r->selector, r->matching, r->data};
     }
-    if (tls_cipher_list(&f->settings, &grade, &ciphers) < 0)
-        die("invalid TLS cipher grade: \"" STR_FMT "\"", STR_ARG(f->grade));
+    if (tls_cipher_list(&f->settings, &grade, &ciphers) < 0) {
+        finger_say("warning: %s: invalid cipher grade: \"" STR_FMT "\"", s->host->place.ptr, STR_ARG(f->grade));
+        return -1;
+    }
     const struct tls_client_start start = {
         .server_name = tls_level_is_dane(s->level) ? s->dane.base : f->server_name,
         .ciphers = buf_str(&ciphers),
@@ -193,12 +218,15 @@ static int handshake(struct finger_session *s, struct stream *stream) CO
         .session = buf_str(&s->session),
         .log_level = f->log & FINGER_LOG_BYTES ? 3 : f->log & FINGER_LOG_STEPS ? 2 : 0,
     };
-    if (f->log & FINGER_LOG_STEPS)
+    if (f->log & FINGER_LOG_VERBOSE) {
         finger_say("setting up TLS connection to %s", s->host->place.ptr);
+        finger_say("%s: TLS cipher list \"%s\"", s->host->place.ptr, buf_cstr(&ciphers));
+    }
+    name_session(s, &start);
     stream_set_deadline(stream, clock_deadline(f->command_timeout));
     int rc = stream_start_tls_client(stream, f->context, &start, &err);
     buf_release(&ciphers);
-    if (f->log & FINGER_LOG_STEPS)
+    if (f->log & (FINGER_LOG_STEPS | FINGER_LOG_BYTES))
         say_lines(stream_tls_trace(stream), "");
     if (rc == 0) {
         say_tls(s, stream_tls_info(stream));
@@ -218,7 +246,10 @@ static int begin(struct finger_session *s, struct stream *stream) CO
 
     if (s->f->is_wrapper && handshake(s, stream) < 0)
         return -1;
-    if (read_reply(s, stream, NULL) != GREETING || hello(s, stream, &has_starttls) / 100 != 2)
+    if (read_reply(s, stream, s->f->connect_timeout, NULL) != GREETING)
+        return -1;
+    s->is_silent = s->is_again; // it was told before
+    if (hello(s, stream, &has_starttls) / 100 != 2)
         return -1;
     if (s->f->is_wrapper)
         return 1;
@@ -237,18 +268,31 @@ static int begin(struct finger_session *s, struct stream *stream) CO
     return hello(s, stream, NULL) / 100 == 2 ? 1 : -1;
 }
 
+// What the server gave for the next time. If it gave nothing, what it gave before serves again.
+static void keep_session(struct finger_session *s, struct stream *stream)
+{
+    struct buf session = BUF_INIT;
+
+    if (stream_tls_session(stream, &session) != 1)
+        return;
+    buf_wipe(&s->session);
+    s->session = session;
+    if (keeps_session(s))
+        finger_say("save session %s to memory cache", s->session_name.ptr);
+}
+
 bool finger_converse(struct finger_session *s, struct stream *stream)
 {
     bool is_known = false;
     int outcome = begin(s, stream);
+    s->is_silent = false;
 
     const struct tls_info *info = stream_tls_info(stream);
     if (info != NULL) {
         is_known = info->is_resumed;
         if (s->f->prints_chain && !is_known)
             say_chain(s, stream);
-        buf_clear(&s->session);
-        (void)stream_tls_session(stream, &s->session);
+        keep_session(s, stream);
     }
     if (outcome >= 0)
         (void)command(s, stream, "QUIT", NULL);

@@ -86,11 +86,13 @@ enum dns_status dns_lookup_ptr(const struct net_addr *addr, struct arena *arena,
 #define DNS_TYPE_MX    15
 #define DNS_TYPE_TXT   16
 #define DNS_TYPE_AAAA  28
+#define DNS_TYPE_SRV   33
 #define DNS_TYPE_TLSA  52
 
 struct dns_record {
-    uint16_t preference;  // MX
-    struct str name;      // MX, NS, PTR, CNAME: lower case, no trailing dot; "" is the root
+    uint16_t preference;  // MX; SRV: the priority
+    uint16_t weight, port; // SRV
+    struct str name;      // MX, SRV, NS, PTR, CNAME: lower case, no trailing dot; "" is the root
     struct net_addr addr; // A, AAAA
     uint8_t tlsa[3];      // TLSA: usage, selector, matching type
     struct str data;      // TLSA: what is matched; TXT: the text, any bytes

@@ -160,7 +160,8 @@ static int read_data(struct cursor *c, int type, size_t length, struct arena *ar
     char text[NAME_TEXT_MAX + 1];
     size_t len, end = c->at + length;
     bool is_valid;
-    unsigned preference = 0;
+    bool is_srv = type == DNS_TYPE_SRV;
+    unsigned preference = 0, weight = 0, port = 0;
 
     if (type == DNS_TYPE_A || type == DNS_TYPE_AAAA) {
         if (length != (type == DNS_TYPE_A ? 4U : 16U))
@@ -173,13 +174,17 @@ static int read_data(struct cursor *c, int type, size_t length, struct arena *ar
         return read_text(c, end, arena, record_r);
     if (type == DNS_TYPE_TLSA)
         return read_tlsa(c, length, arena, record_r);
-    if (type == DNS_TYPE_MX && !read_u16(c, &preference))
+    if ((type == DNS_TYPE_MX || is_srv) && !read_u16(c, &preference))
+        return -1;
+    if (is_srv && (!read_u16(c, &weight) || !read_u16(c, &port)))
         return -1;
     if (!read_name(c, text, &len, &is_valid) || c->at != end)
         return -1;
     record_r->preference = (uint16_t)preference;
+    record_r->weight = (uint16_t)weight;
+    record_r->port = (uint16_t)port;
     record_r->name = arena_str(arena, str_of(text, len));
-    return is_valid && (len > 0 || type == DNS_TYPE_MX);
+    return is_valid && (len > 0 || type == DNS_TYPE_MX || is_srv);
 }
 
 static int read_record(struct cursor *c, int type, struct arena *arena, struct dns_answer *answer)

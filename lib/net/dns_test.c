@@ -102,6 +102,36 @@ START_TEST(answers_are_taken_apart)
 }
 END_TEST
 
+START_TEST(services_have_ports)
+{
+    struct buf b = BUF_INIT, data = BUF_INIT;
+    struct arena arena = ARENA_INIT;
+
+    add_header(&b, 0, 2);
+    add_u16(&data, 1);
+    add_u16(&data, 20);
+    add_u16(&data, 465);
+    add_name(&data, "Mx.Example.com");
+    add_record(&b, DNS_TYPE_SRV, buf_str(&data));
+    buf_truncate(&data, 6);
+    add_name(&data, ""); // no such service (RFC 2782)
+    add_record(&b, DNS_TYPE_SRV, buf_str(&data));
+    struct dns_answer a = parse_as(&b, DNS_TYPE_SRV, &arena);
+    ck_assert_int_eq(a.status, DNS_OK);
+    ck_assert_uint_eq(a.count, 2);
+    ck_assert(a.records[0].preference == 1 && a.records[0].weight == 20 && a.records[0].port == 465);
+    ck_assert(str_is(a.records[0].name, STR("mx.example.com")) && a.records[1].name.len == 0);
+    buf_clear(&b);
+    add_header(&b, 0, 1);
+    buf_truncate(&data, 5);
+    add_record(&b, DNS_TYPE_SRV, buf_str(&data));
+    ck_assert_int_eq(parse_as(&b, DNS_TYPE_SRV, &arena).status, DNS_INVALID);
+    buf_release(&data);
+    buf_release(&b);
+    arena_release(&arena);
+}
+END_TEST
+
 START_TEST(odd_answers_are_told_apart)
 {
     struct buf b = BUF_INIT;
@@ -345,6 +375,7 @@ int main(void)
 
     tcase_set_timeout(tc, 30);
     tcase_add_test(tc, answers_are_taken_apart);
+    tcase_add_test(tc, services_have_ports);
     tcase_add_test(tc, odd_answers_are_told_apart);
     tcase_add_test(tc, texts_and_tlsa_records_are_bounded);
     tcase_add_test(tc, names_are_checked);

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "OPT": 41, "TLSA": 52}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "OPT": 41, "TLSA": 52}
 TYPE_NAMES = {number: name for name, number in TYPES.items()}
 RCODES = {"SERVFAIL": 2, "NXDOMAIN": 3, "REFUSED": 5}
 
@@ -33,6 +33,8 @@ def _encode_data(kind, value):
         return socket.inet_pton(socket.AF_INET6, value)
     if kind == "MX":
         return struct.pack("!H", value[0]) + _encode_name(value[1])
+    if kind == "SRV":  # (priority, weight, port, target)
+        return struct.pack("!HHH", *value[:3]) + _encode_name(value[3])
     if kind in ("CNAME", "PTR", "NS"):
         return _encode_name(value)
     if kind == "TXT":
