@@ -13,6 +13,7 @@
 #include "lib/access/access_client.h"
 #include "lib/base/log.h"
 #include "lib/ipc/log_setup.h"
+#include "lib/mail/address.h"
 #include "lib/net/dns.h"
 
 #define GRACE_MS 1000
@@ -150,14 +151,35 @@ static void note_status(struct postsim_result *r, const struct access_verdict *v
         r->status = status;
 }
 
+static struct postsim_stage *begin_stage(struct postsim_result *r, const char *name, struct str recipient)
+{
+    struct postsim_stage *at = &r->stages[r->stage_count++];
+    *at = (struct postsim_stage){.name = name, .recipient = recipient, .first_step = r->trace.count, .end_step = r->trace.count};
+    return at;
+}
+
+// An address that the server refuses for its form, before any list is asked. `recipient` is STR_NULL for the sender.
+static bool is_refused_by_form(struct simulation *s, const char *name, struct str recipient) CO
+{
+    bool is_sender = recipient.ptr == NULL;
+    struct str address = is_sender ? s->facts.sender : recipient;
+    if (address.len > 0 ? address_is_sane(address) && !access_is_malformed(s->session, address) : is_sender)
+        return false;
+    struct access_verdict *v = &begin_stage(s->result, name, recipient)->verdict;
+    *v = (struct access_verdict){.outcome = ACCESS_REFUSE, .code = 501, .reason = {.parameter = "the form of the address"}};
+    strcpy(v->status, is_sender ? "5.1.7" : "5.1.3");
+    strcpy(v->text, is_sender ? "Bad sender address syntax" : "Bad recipient address syntax");
+    note_status(s->result, v);
+    return true;
+}
+
 // False: refused.
 static bool run_stage(struct simulation *s, enum access_stage stage, const char *name, struct str recipient) CO
 {
     struct postsim_result *r = s->result;
-    struct postsim_stage *at = &r->stages[r->stage_count++];
+    struct postsim_stage *at = begin_stage(r, name, recipient);
     s->facts.state = name;
     s->facts.recipient = recipient;
-    *at = (struct postsim_stage){.name = name, .recipient = recipient, .first_step = r->trace.count};
     access_decide(s->session, stage, &s->facts, &s->arena, &at->verdict);
     at->end_step = r->trace.count;
     note_status(r, &at->verdict);
@@ -174,11 +196,12 @@ static void run_dialogue(struct simulation *s) CO
     if (p->helo != NULL && !run_stage(s, ACCESS_HELO, "EHLO", STR_NULL))
         return;
     s->facts.sender = str_from(p->sender != NULL ? p->sender : "");
-    if (!run_stage(s, ACCESS_MAIL, "MAIL", STR_NULL))
+    if (is_refused_by_form(s, "MAIL", STR_NULL) || !run_stage(s, ACCESS_MAIL, "MAIL", STR_NULL))
         return;
     for (size_t i = 0; i < p->recipient_count; i++) {
         s->facts.recipient_count = accepted;
-        accepted += run_stage(s, ACCESS_RCPT, "RCPT", str_from(p->recipients[i]));
+        struct str recipient = str_from(p->recipients[i]);
+        accepted += !is_refused_by_form(s, "RCPT", recipient) && run_stage(s, ACCESS_RCPT, "RCPT", recipient);
     }
     s->facts.recipient_count = accepted;
     struct str only = accepted == 1 && p->recipient_count == 1 ? str_from(p->recipients[0]) : STR_NULL;

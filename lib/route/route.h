@@ -26,8 +26,8 @@ struct route_result {
 int route_resolve(struct route *r, struct str sender, struct str recipient, struct arena *arena,
                   struct route_result *result_r, struct err *err) CO MUST_CHECK;
 // Would a recipient of that form resolve to the error transport whatever the tables of its class say? By its domain, its local part,
-// or what is left of it when routes through us are followed. An empty local part
-// is for the tables to judge. 1/0/-1.
+// or what is left of it when routes through us are followed. An empty local part is none: in a domain of ours it is the system's own
+// mailbox (empty_address_recipient). 1/0/-1.
 int route_address_is_malformed(struct route *r, struct str address, struct err *err) CO MUST_CHECK;
 // Standard form: append @$myorigin to a bare name, .$mydomain to a one-word domain, swap %, drop routes: by the
 // parameters and the rewrite context (local or remote; remote uses remote_header_rewrite_domain). Result in arena.

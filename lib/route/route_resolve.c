@@ -21,7 +21,7 @@ static bool is_rerouted_here(const struct route *r, struct str local)
     const struct settings *set = r->settings;
 
     return (set->resolve_dequoted_address && str_find(local, '@') >= 0) ||
-           (set->allow_percent_hack && str_rfind(local, '%') > 0) || (set->swap_bangpath && str_find(local, '!') > 0);
+           (set->allow_percent_hack && str_find(local, '%') >= 0) || (set->swap_bangpath && str_find(local, '!') >= 0);
 }
 
 // With resolve_numeric_domain, user@192.0.2.1 is user@[192.0.2.1].
@@ -81,9 +81,9 @@ static bool is_bad_address(const struct route *r, struct str address)
 {
     struct str local = address_local(address);
 
-    if (!address_is_sane(address) || local.len == 0)
+    if (!address_is_sane(address))
         return true;
-    if (local.ptr[0] == '-' && !r->settings->allow_min_user)
+    if (local.len > 0 && local.ptr[0] == '-' && !r->settings->allow_min_user)
         return true;
     return domain_is_bad(r, address_domain(address));
 }
@@ -95,7 +95,7 @@ int route_address_is_malformed(struct route *r, struct str address, struct err *
     int rc = follow_routes(r, &address, &arena, &unused, err);
 
     if (rc == 0)
-        rc = address_local(address).len > 0 ? is_bad_address(r, address) : domain_is_bad(r, address_domain(address));
+        rc = is_bad_address(r, address);
     arena_release(&arena);
     return rc;
 }
@@ -227,6 +227,8 @@ int route_resolve(struct route *r, struct str sender, struct str recipient, stru
         return -1;
     if (result_r->class != ROUTE_LOCAL && route_is_routed_local(address_local(result_r->recipient)))
         result_r->has_source_route = true;
+    if (result_r->class == ROUTE_LOCAL && address_local(result_r->recipient).len == 0) // ""@domain is nobody's mailbox but the system's
+        result_r->recipient = arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(r->settings->empty_address_recipient), STR_ARG(domain));
     domain = arena_lower(arena, domain.len > 0 ? domain : r->settings->myhostname);
     if (resolve_class(r, sender, &way, result_r, arena, err) < 0)
         return -1;

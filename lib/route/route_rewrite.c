@@ -12,15 +12,15 @@ static struct str without_source_route(struct str address)
     return address;
 }
 
-// site!user is user@site; user%site is user@site. Only without an @.
+// site!user is user@site; user%site is user@site, also where user or site is empty. Only without an @.
 static struct str swap_route(const struct route *r, struct str address, struct arena *arena)
 {
     long at;
 
-    if (r->settings->swap_bangpath && (at = str_find(address, '!')) > 0)
+    if (r->settings->swap_bangpath && (at = str_find(address, '!')) >= 0)
         return arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(str_slice(address, (size_t)at + 1, address.len)),
                           STR_ARG(str_slice(address, 0, (size_t)at)));
-    if (r->settings->allow_percent_hack && (at = str_rfind(address, '%')) > 0)
+    if (r->settings->allow_percent_hack && (at = str_rfind(address, '%')) >= 0)
         return arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(str_slice(address, 0, (size_t)at)),
                           STR_ARG(str_slice(address, (size_t)at + 1, address.len)));
     return address;

@@ -97,6 +97,7 @@ static void choose_settings(uint8_t byte)
     settings.smtpd_forbid_unauth_pipelining = (byte & 4) != 0;
     settings.smtpd_helo_required = (byte & 8) != 0;
     settings.strict_rfc821_envelopes = (byte & 16) != 0;
+    settings.smtpd_delay_open_until_valid_rcpt = (byte & 16) == 0;
     settings.smtpd_hard_error_limit = byte & 32 ? 3 : 1000;
     settings.smtpd_reject_footer = byte & 64 ? STR("see $server_name\\nfor $recipient") : STR("");
     settings.smtputf8_enable = (byte & 128) != 0;
