@@ -10,6 +10,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "tests"))
 
+import restrictions
 from harness.debian import add_libraries, download  # noqa: E402
 from harness import Instance, dromos_flavour, ensure_accounts, free_port, postfix_flavour  # noqa: E402
 
@@ -41,11 +42,6 @@ def _more_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-RESTRICTIONS = ("reject_non_fqdn_sender, reject_non_fqdn_recipient, reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname, "
-                "reject_unauth_pipelining, check_client_access cidr:{{192.0.2.0/24 REJECT}}, check_helo_access inline:{{bad.example=REJECT}}, "
-                "check_sender_access inline:{{bad.example=REJECT}}, check_recipient_access inline:{{refused@virt.example=REJECT}}, permit_mynetworks, reject")
-
-
 class Suite:
     """One of the two, with its queue in a given folder and its mail going to a given sink port."""
 
@@ -66,9 +62,14 @@ class Suite:
         })
         # Room for thousands of sessions; every other limit is the default.
         self.instance.inet_row = f"127.0.0.1:{self.instance.port} inet n - n - 6000 smtpd"
-        self.refusing_port = free_port()
-        self.instance.rows.append(f"127.0.0.1:{self.refusing_port} inet n - n - 6000 smtpd -o {{ smtpd_recipient_restrictions = {RESTRICTIONS} }}")
+        self.refusing_port, self.long_refusing_port = free_port(), free_port()
+        self._add_refusing(self.refusing_port, restrictions.SHORT)
         self.instance.write()
+        self._add_refusing(self.long_refusing_port, restrictions.long_list(self.instance))
+        self.instance.write()
+
+    def _add_refusing(self, port, recipient_restrictions):
+        self.instance.rows.append(f"127.0.0.1:{port} inet n - n - 6000 smtpd -o {{ smtpd_recipient_restrictions = {recipient_restrictions} }}")
 
     def start(self):
         if not self.instance.flavour.is_postfix:

@@ -110,9 +110,19 @@ def connections(tools, suite, count, port=None, mode="rate"):
     return float(result.stdout)
 
 
-def refusals(tools, suite, count):
-    """Sessions whose one recipient is refused after a dozen restrictions."""
-    return connections(tools, suite, count, suite.refusing_port, "refused")
+def refusals(tools, suite, count, port):
+    """Sessions whose one recipient is refused, at the port that has the wanted restrictions. The rate; suite.notes has the processor time."""
+    cpu = cpu_seconds(suite.instance)
+    rate = connections(tools, suite, count, port, "refused")
+    suite.notes = [f"{(cpu_seconds(suite.instance) - cpu) / count * 1000:.3f} ms of CPU a session"]
+    return rate
+
+
+def refusal_cpu(tools, suite, count, port):
+    """Milliseconds of processor time of all the suite's processes for such a session."""
+    cpu = cpu_seconds(suite.instance)
+    connections(tools, suite, count, port, "refused")
+    return (cpu_seconds(suite.instance) - cpu) / count * 1000
 
 
 class Held:

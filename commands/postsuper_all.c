@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // postsuper_all.c: actions on ALL messages: one system call a message where nothing else is needed.
 //
-// Deleting is shared between processes, one a processor: each takes the messages of its share of the hash directories, so they do not wait
+// The work is shared between processes, one a processor: each takes the messages of its share of the hash directories, so they do not wait
 // for each other's directory.
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +138,7 @@ void postsuper_act_on_all(struct postsuper *ps, char letter)
     struct work w = {.ps = ps, .action = postsuper_find_action(letter), .shares = 1};
     struct helper helpers[SHARES_MAX];
     w.is_plain = queue_filter_is_empty(&ps->filter) && !ps->is_dry_run;
-    if (w.is_plain && letter == 'd') {
+    if (w.is_plain && (letter == 'd' || letter == 'h' || letter == 'H')) {
         postsuper_look_for_logs(ps, true);
         w.shares = sys_cpu_count() < SHARES_MAX ? sys_cpu_count() : SHARES_MAX;
     }
