@@ -63,7 +63,7 @@ static void log_disconnect(struct smtpd_session *s)
         buf_addf(&line, " commands=%u", all.ok);
     else
         buf_addf(&line, " commands=%u/%u", all.ok, all.total);
-    if (s->has_bare_lf && str_is_nocase(s->settings->smtpd_forbid_bare_newline, STR("note")))
+    if (s->has_bare_lf && !s->may_send_bare_lf && str_is_nocase(s->settings->smtpd_forbid_bare_newline, STR("note")))
         buf_add_cstr(&line, " notes=bare_lf");
     log_info("disconnect from " STR_FMT "%s", STR_ARG(s->client_log), buf_cstr(&line));
     buf_release(&line);

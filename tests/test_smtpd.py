@@ -340,6 +340,18 @@ def test_bare_newline_can_be_refused(instance, virtual, workdir):
 
 
 @pytest.mark.dromos
+def test_an_excluded_client_is_not_noted_for_bare_newlines(instance):
+    """The note is how an administrator finds clients to exclude; to those, the setting does not apply any more."""
+    system = instance(main={"smtpd_forbid_bare_newline": "note", "smtpd_forbid_bare_newline_exclusions": "127.0.0.1"})
+    with system.dialogue(ehlo="client.example") as talk:
+        talk.expect(b"NOOP\n", 250)
+        talk.envelope("a@b.example", "user@test.example")
+        talk.expect(b"Subject: bare\n\none\n.\n", 250)
+        talk.expect("QUIT", 221)
+    system.log.wait_for(r"disconnect from unknown\[127.0.0.1\] .* commands=6$")
+
+
+@pytest.mark.dromos
 @pytest.mark.parametrize("value, is_noted", [("yes", False), ("note", True), ("normalize", False)])
 def test_bare_newline_is_a_line_end_that_ends_no_message(instance, virtual, value, is_noted):
     """yes is another name of normalize; note is the same with a word in the log about the clients whom it concerns."""
