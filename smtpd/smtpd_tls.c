@@ -79,6 +79,7 @@ static int open_context(struct smtpd_tls *t, const struct settings *set, struct 
 {
     struct tls_server_options o = {.asks_certificate = t->asks_certificate,
                                    .trusts_server_certificates = set->tls_trust_server_ccerts,
+                                   .issues_session_ids = set->smtpd_tls_always_issue_session_ids,
                                    .session_seconds = set->smtpd_tls_session_cache_timeout,
                                    .has_session_cache = set->smtpd_tls_session_cache_database.len > 0};
     if (choose_ciphers(t, set, err) < 0)

@@ -655,6 +655,24 @@ def test_session_cache_for_clients_without_tickets(instance, certificates):
         dialogue.expect("NOOP", 250)
 
 
+@pytest.mark.parametrize("main, has_id", [({}, True), ({"smtpd_tls_always_issue_session_ids": "no", "smtpd_tls_session_cache_timeout": "0"}, False), ({"smtpd_tls_session_cache_timeout": "0"}, True),
+                                          ({"smtpd_tls_always_issue_session_ids": "no"}, True),
+                                          ({"smtpd_tls_always_issue_session_ids": "no", "smtpd_tls_session_cache_database": "btree:${data_directory}/smtpd_scache"}, True)])
+def test_session_ids(instance, certificates, main, has_id):
+    """Some clients want one even where no session is remembered."""
+    one = instance(main=tls_parameters(certificates, **main))
+    context = client_context(version=ssl.TLSVersion.TLSv1_2)
+    context.options |= ssl.OP_NO_TICKET
+    with secured(one, context) as dialogue:
+        session = dialogue.socket.session
+        assert bool(session.id) == has_id
+        dialogue.expect("QUIT", 221)
+    remembers = "smtpd_tls_session_cache_database" in main
+    with secured(one, context, session=session) as again:
+        assert again.socket.session_reused == remembers
+        again.expect("NOOP", 250)
+
+
 def test_no_resumption_when_the_timeout_is_zero(instance, certificates):
     one = instance(main=tls_parameters(certificates, smtpd_tls_session_cache_timeout="0"))
     assert resumptions(one) == [False, False]

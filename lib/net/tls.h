@@ -85,6 +85,7 @@ struct tls_server_options {
     bool trusts_server_certificates; // tls_trust_server_ccerts: a certificate need not be made for clients
     int64_t session_seconds;       // 0: no resumption
     bool has_session_cache;        // keeper->session_put and _get serve
+    bool issues_session_ids;       // even where no session is remembered: some clients want one
     struct str ticket_cipher;      // one that tls_ticket_cipher_is_usable; "": no tickets
 };
 // Whether tickets can be sealed with it: CBC, blocks of 128 bits, a key of 128 to 256 bits.

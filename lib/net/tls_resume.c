@@ -172,12 +172,13 @@ void tls_server_resume_init(SSL_CTX *ctx, const struct tls_server_options *o)
         SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_opened, NULL);
         SSL_CTX_set_num_tickets(ctx, 1);
     }
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    // Without callbacks nothing is remembered under the ids. Where sessions can be resumed there is always one.
+    bool has_ids = o->issues_session_ids || o->session_seconds > 0;
+    SSL_CTX_set_session_cache_mode(ctx, has_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR : SSL_SESS_CACHE_OFF);
     if (o->session_seconds > 0)
         SSL_CTX_set_timeout(ctx, (long)o->session_seconds);
     if (keeper == NULL || o->session_seconds <= 0 || !o->has_session_cache)
         return;
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
     SSL_CTX_sess_set_new_cb(ctx, put_session);
     SSL_CTX_sess_set_get_cb(ctx, get_session);
 }
