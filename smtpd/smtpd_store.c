@@ -107,6 +107,22 @@ static void add_client_attrs(struct smtpd_session *s, struct attr_list *l) CO
     buf_release(&address);
 }
 
+// A comment that ends where it should, whatever the text (RFC 5322 3.2.2).
+static void add_comment(struct buf *b, const char *label, struct str text)
+{
+    unsigned depth = 1;
+    buf_addf(b, "(%s", label);
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool is_odd = c == '\\' || (c == ')' && depth == 1);
+        depth += c == '(' ? 1 : 0;
+        depth -= c == ')' && !is_odd ? 1 : 0;
+        buf_add_char(b, is_odd ? '?' : c);
+    }
+    while (depth-- > 0)
+        buf_add_char(b, ')');
+}
+
 // RFC 5321 4.4. The queue id stands between the two parts; cleanup alone knows it.
 static void make_received(struct smtpd_session *s, struct submit_envelope *e)
 {
@@ -117,22 +133,25 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     bool has_login = s->sasl.method.len > 0, is_extended = strcmp(s->protocol, "SMTP") != 0;
     struct str protocol = arena_strf(a, "%s%s%s", t->sendopts & 1 ? "UTF8SMTP" : s->protocol, is_extended && s->tls.is_on ? "S" : "",
                                      is_extended && has_login ? "A" : ""); // RFC 3848
-    struct str login = STR("");
-    struct buf tls = BUF_INIT;
+    struct buf tls = BUF_INIT, login = BUF_INIT;
     if (s->stream != NULL)
         smtpd_tls_add_received(s, &tls);
-    if (has_login && set->smtpd_sasl_authenticated_header)
-        login = arena_strf(a, "\t(Authenticated sender: " STR_FMT ")\n", STR_ARG(s->sasl.username));
+    if (has_login && set->smtpd_sasl_authenticated_header) {
+        buf_add_char(&login, '\t');
+        add_comment(&login, "Authenticated sender: ", s->sasl.username);
+        buf_add_char(&login, '\n');
+    }
 
     if (set->smtpd_hide_client_session) {
         e->received_before = arena_strf(a, "Received: by " STR_FMT " (" STR_FMT ") id ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
     } else {
         struct str helo = s->helo.len > 0 ? s->helo : s->client_name;
         e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n" STR_FMT STR_FMT "\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id ",
-                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), (int)tls.len, buf_cstr(&tls), STR_ARG(login),
+                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), (int)tls.len, buf_cstr(&tls), (int)login.len, buf_cstr(&login),
                                         STR_ARG(set->myhostname), STR_ARG(set->mail_name), STR_ARG(protocol));
     }
     buf_release(&tls);
+    buf_release(&login);
     if (t->recipient_count == 1) {
         buf_add_cstr(&after, "\n\tfor <");
         address_add_external(&after, t->recipients[0].address);

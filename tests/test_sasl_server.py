@@ -561,6 +561,19 @@ def test_dovecot_requests(instance, made):
     assert request[-1] == "resp=" + plain("fred", SECRET)
 
 
+@pytest.mark.parametrize("user, shown", [("fred", "fred"), ("a(b)c", "a(b)c"), ('fr)e(d\\x"y', 'fr?e(d?x"y)'), ("((", "(())"), ("x) id 1 (y", "x? id 1 (y)")])
+def test_a_name_stays_in_its_comment(instance, made, user, shown):
+    """Whoever has an odd name puts nothing else into the header."""
+    one = with_dovecot(instance, start=False, smtpd_sasl_authenticated_header="yes")
+    fake(one, made, answer=lambda f: f"OK\t{f[1]}\tuser={user}")
+    with one.dialogue(ehlo="client.example") as talk:
+        talk.expect("AUTH PLAIN " + plain("fred", SECRET), 235)
+        talk.envelope("fred@test.example", "a@far.example")
+        queued = talk.expect("Subject: x\r\n\r\nx\r\n.", 250).split()[-1]
+    one.log.wait_for(rf"{queued}: to=<a@far.example>.*status=deferred")
+    assert f"\t(Authenticated sender: {shown})\n" in one.run("postcat", "-q", queued).stdout
+
+
 def under_tls(one, identity):
     """EHLO, STARTTLS with a client certificate (None: without one), EHLO again."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
