@@ -144,3 +144,29 @@ def test_report_of_a_message_requeued_during_its_delivery(instance, sink, answer
     assert re.findall(r"^Final-Recipient: rfc822; (\S+)", report.text, re.MULTILINE) == failed and "Subject: test" in report.text
     assert slow.count == (len(failed) == 1)
     assert not one.queue_ids("bounce", "defer", "trace")
+
+
+@pytest.mark.root
+def test_report_of_success_of_a_message_requeued_during_its_delivery(instance, sink):
+    """Who asked for a report of success has it from the log of the former id, once."""
+    back, slow = sink(), sink(keywords=["8BITMIME"])
+    is_under_way, may_end = threading.Event(), threading.Event()
+    slow.on("rcpt", lambda session: is_under_way.set() or may_end.wait(20) and None, times=1)
+    slow.on("rcpt", "450 4.2.0 later", times=1)
+    one = instance(start=False, main={"relayhost": back.nexthop, "minimal_backoff_time": "600s"})
+    one.main["transport_maps"] = one.table("transport", f"slow.example smtp:{slow.nexthop}\n")
+    one.write()
+    one.start()
+    smtp_send(one, "joe@client.example", ["x@slow.example", "y@slow.example"], rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
+    assert is_under_way.wait(20)
+    (queue_id,) = one.queue_ids("active")
+    one.run("postsuper", "-r", queue_id)
+    may_end.set()
+    one.log.wait_for(rf"{queue_id}: to=<y@slow\.example>, .*status=deferred")
+    wait_until(lambda: one.run("postkick", "public", "pickup", "W") and not one.queue_ids("maildrop"), 20, "pickup", 0.2)
+    one.wait_queue_empty()
+    reports = back.wait(2, instance=one)
+    assert sorted(re.search(r"^Final-Recipient: rfc822; (\S+)\r\n(?:.*\r\n)*?Action: (\w+)", report.text, re.MULTILINE).groups()
+                  for report in reports) == [("x@slow.example", "relayed"), ("y@slow.example", "relayed")]
+    assert [message.recipients for message in slow.messages] == [["x@slow.example"], ["y@slow.example"]]
+    assert not one.queue_ids("bounce", "defer", "trace")
