@@ -71,8 +71,9 @@ class Hop:
 class Scenario:
     """Mail over the transport `name`; domains a.NAME.example … lead to its hops."""
 
-    def __init__(self, name, feed, hops=1, pause=0.0, is_gated=True, maxproc="-", **parameters):
-        self.name, self.feed, self.hop_count, self.pause, self.is_gated, self.maxproc = name, feed, hops, pause, is_gated, maxproc
+    def __init__(self, name, feed, before=None, hops=1, pause=0.0, is_gated=True, maxproc="-", **parameters):
+        self.name, self.feed, self.before, self.hop_count = name, feed, before, hops
+        self.pause, self.is_gated, self.maxproc = pause, is_gated, maxproc
         self.parameters = parameters
 
 
@@ -182,14 +183,16 @@ def for_both(stage):
     stage.wait()
 
 
-def new_and_old(stage):
-    """Three times as much new mail as the active queue holds, and as much that was deferred before, when the system starts."""
-    stage.system.stop()
+def put_new_and_old(stage):
+    """Three times as much new mail as the active queue holds, and as much that was deferred before."""
     for number in range(30):
         stage.ids += [put_queue_file(stage.system, queue, queue_file_bytes("joe@a.example", [f"{letter}{number}@{stage.domain()}"]),
                                      mtime=time.time() - 9) for queue, letter in (("incoming", "n"), ("deferred", "o"))]
-    stage.system.start()
-    wait_until(lambda: stage.hops[0].begun and len(stage.system.queue_ids("active")) >= 4, 20, "mail in the active queue")
+
+
+def new_and_old(stage):
+    wait_until(lambda: stage.hops[0].begun and len(stage.system.queue_ids("active")) >= 4, 20,
+               lambda: f"mail in the active queue, has {stage.system.queue_counts()}; {stage.system.trouble()}")
     stage.open()
     stage.wait()
 
@@ -224,7 +227,7 @@ SCENARIOS = [
 ]
 
 
-SHARED = Scenario("shared", new_and_old, pause=0.02, destination_concurrency_limit=1)  # on an instance of its own
+SHARED = Scenario("shared", new_and_old, before=put_new_and_old, pause=0.02, destination_concurrency_limit=1)  # on an instance of its own
 
 
 def start(flavour, folder, stages, main):
@@ -236,6 +239,8 @@ def start(flavour, folder, stages, main):
     system.write()
     for stage in stages:
         stage.system = system
+        if stage.scenario.before:
+            stage.scenario.before(stage)
     return system.start()
 
 
