@@ -10,7 +10,7 @@ build_packages=(gcc make clang pkg-config libc6-dev libevent-dev libc-ares-dev l
     libpcre2-dev libssl-dev libsasl2-dev check libclang-rt-dev clang-format
     libcurl4-openssl-dev
     libcdb-dev libsqlite3-dev libpq-dev libmariadb-dev libldap-dev libhiredis-dev)
-test_packages=(python3 python3-pytest swaks lmdb-utils strace unbound nsd ldnsutils
+test_packages=(python3 python3-pytest python3-pytest-xdist pyflakes3 swaks lmdb-utils strace unbound nsd ldnsutils
     postgrey libmail-spf-perl libnetaddr-ip-perl libsys-hostname-long-perl python3-spf-engine python3-pkg-resources
     libsasl2-modules libsasl2-modules-db sasl2-bin libauthen-sasl-perl libdigest-hmac-perl libnet-ssleay-perl dovecot-core msmtp
     sqlite3 postgresql mariadb-server slapd ldap-utils memcached redis-server)

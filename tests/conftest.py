@@ -21,7 +21,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for line in ("root: needs to be run by root", "dns: needs our resolver's test switch (skipped on Postfix)",
                  "dromos: states something of ours that Debian's Postfix does not do",
-                 "sanitize: also run on the sanitizer builds"):
+                 "sanitize: also run on the sanitizer builds", "alone: measures time or memory, or loads the machine: nothing runs beside it"):
         config.addinivalue_line("markers", line)
 
 

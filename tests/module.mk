@@ -1,7 +1,7 @@
 # tests: what `make test` runs, from the fastest check to the whole suite.
 # `make check` is the inner loop; `make test` is what continuous integration runs. PYTEST_ARGS adds options.
 
-PYTEST      := /usr/bin/python3 -m pytest
+END_TO_END  := /usr/bin/python3 tests/end_to_end.py
 PYTEST_ARGS ?=
 FUZZ_SECONDS ?= 5
 export FUZZ_RUNS
@@ -16,6 +16,7 @@ check-units: unit-bins
 
 # Layers, sizes and whatever else can be seen without running anything.
 check-tree:
+	@pyflakes3 tests bench conf
 	@set -e; for script in $(sort $(wildcard tests/check*.py)); do /usr/bin/python3 $$script; done
 
 check: check-tree check-units
@@ -43,14 +44,14 @@ ASAN_BUILD := BUILD=build-asan OPT=-O1 \
 # The sanitizer builds run the unit tests, and the end-to-end tests marked `sanitize`.
 asan:
 	@$(MAKE) --no-print-directory $(ASAN_BUILD) programs check-units
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 DROMOS_BIN=build-asan/bin $(PYTEST) -q -m sanitize tests
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 DROMOS_BIN=build-asan/bin $(END_TO_END) -m sanitize
 
 # Clang's thread-safety analysis checks that only functions marked CO suspend.
 tsa:
 	@$(MAKE) --no-print-directory BUILD=build-tsa CC=clang OPT=-O1 SAN=-Wthread-safety programs
 
 e2e: programs
-	@$(PYTEST) -q $(PYTEST_ARGS) tests
+	@$(END_TO_END) $(PYTEST_ARGS)
 
 test: deps
 	@$(MAKE) --no-print-directory programs unit-bins

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Instance, free_port, smtp_send, wait_until
+from harness import smtp_send
 
 TOP = Path(__file__).resolve().parents[1]
 

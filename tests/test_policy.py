@@ -5,13 +5,12 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
-from harness import free_port, is_listening, wait_until
+from harness import free_port, wait_until
 from harness.debian import unpack
 from harness.policy import PolicyServer
 

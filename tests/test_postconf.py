@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.comparison import copy_tree, read_allowed, read_cases, run, unexplained
+from harness.comparison import read_allowed, read_cases, run, unexplained
 from harness.debian import debian_commands
 
 DATA = Path(__file__).resolve().parent / "data" / "postconf"

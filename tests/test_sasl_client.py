@@ -98,7 +98,7 @@ def test_by_sender(system, peer):
 
 def test_sender_dependent_relayhost(system, peer):
     first, second = peer(mechanisms="PLAIN", users={"u1": "p1"}), peer(mechanisms="PLAIN", users={"u2": "p2"})
-    one = system(first, f"ann@a.example u1:p1\nbob@b.example u2:p2\n", smtp_sender_dependent_authentication="yes",
+    one = system(first, "ann@a.example u1:p1\nbob@b.example u2:p2\n", smtp_sender_dependent_authentication="yes",
                  sender_dependent_relayhost_maps=f"inline:{{ {{ann@a.example=[127.0.0.1]:{first.port}}}, {{bob@b.example=[127.0.0.1]:{second.port}}} }}")
     assert send(one, "ann@a.example", "x@far.example")[2] == "sent"
     assert send(one, "bob@b.example", "y@far.example")[2] == "sent"

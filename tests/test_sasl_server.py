@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: ISC
 """Clients log in: AUTH with Cyrus SASL and with Dovecot's server, what it allows, and what its absence does."""
 import os
-import re
 import shutil
 import signal
 import smtplib
-import socket
 import ssl
 import subprocess
 import time
 
 import pytest
 
-from harness import Dialogue, free_port, make_message, wait_until
+from harness import free_port, make_message, wait_until
 from harness.certificates import Identity
 from harness.sasl import CyrusFiles, Dovecot, FakeAuthServer, b64, plain, saslauthd, scram, slow_mux
 

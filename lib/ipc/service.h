@@ -82,6 +82,10 @@ unsigned service_sessions(void);                   // under way in this process
 // Waits for the next request on a kept connection: as ipc_recv, but returns 0 at once when the process retires meanwhile.
 int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_view *view_r, int64_t deadline,
                  struct err *err) CO MUST_CHECK;
+// serve() of a service whose clients ask and read the answer, one after the other: takes the connection, and ends with it, after idle_seconds (0: never)
+// without a request, or when `respond` returns -1. `respond` puts one finished frame into `answer`, or none.
+typedef int service_respond(void *arg, const struct ipc_view *request, struct ipc_msg *answer);
+void service_answer(struct service_context *ctx, struct service_client *client, int64_t idle_seconds, service_respond *respond, void *arg) CO;
 // For init(): starts a program of daemon_directory that works for this process alone, with its name, its -o options and
 // its chroot. The helper is a service with SERVICE_DATAGRAM | SERVICE_SOLITARY, whose serve() gets the other end of the stream
 // socket that is returned; it ends when this process does. -1: it cannot be started.

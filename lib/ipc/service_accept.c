@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/ipc/service_internal.h"
 
-enum { BURST = 16, TRIGGER_MS = 10000, TRIGGER_MAX = 100, PAUSE_MS = 1000 };
+enum { ANSWER_SECONDS = 100, BURST = 16, TRIGGER_MS = 10000, TRIGGER_MAX = 100, PAUSE_MS = 1000 };
 
 struct session {
     struct service_run *run;
@@ -304,4 +304,20 @@ int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_vie
     list_remove(&wait.link);
     run->last_active = clock_ms();
     return rc;
+}
+
+void service_answer(struct service_context *ctx, struct service_client *client, int64_t idle_seconds, service_respond *respond, void *arg)
+{
+    struct ipc_conn *conn = ipc_conn_new(client->fd);
+    struct ipc_msg answer = IPC_MSG_INIT;
+    struct ipc_view request;
+    struct err err = ERR_INIT;
+    while (service_next(ctx, conn, &request, idle_seconds > 0 ? clock_deadline(idle_seconds) : CLOCK_NEVER, &err) == 1) {
+        if (respond(arg, &request, &answer) < 0)
+            break;
+        if (answer.data.len > 0 && ipc_send(conn, &answer, clock_deadline(ANSWER_SECONDS), &err) < 0)
+            break;
+    }
+    ipc_msg_release(&answer);
+    ipc_conn_free(conn);
 }

@@ -7,7 +7,6 @@
 #include "lib/ipc/service.h"
 #include "services/anvil/anvil.h"
 
-#define ANSWER_SECONDS 10
 
 struct anvil_state {
     struct anvil anvil;
@@ -48,42 +47,36 @@ static int event_of(const struct ipc_view *view)
 }
 
 // 0 go on, -1 the connection cannot be used any more.
-static int answer(struct anvil_state *st, struct anvil_holder *h, const struct ipc_view *view, struct ipc_msg *out)
+struct client {
+    struct anvil *anvil;
+    struct anvil_holder holder;
+};
+
+static int respond(void *arg, const struct ipc_view *view, struct ipc_msg *answer)
 {
+    struct client *c = arg;
     struct str client = ipc_str_or(view, "client", STR(""));
     int event = event_of(view);
     if (event < 0 || client.len == 0 || client.len > ANVIL_CLIENT_MAX) {
         log_warn("malformed request: \"" STR_FMT "\"", STR_ARG(str_slice(view->verb, 0, 50)));
         return -1;
     }
-    struct anvil_counts counts = anvil_note(&st->anvil, h, (enum anvil_event)event, client);
+    struct anvil_counts counts = anvil_note(c->anvil, &c->holder, (enum anvil_event)event, client);
     if (event == ANVIL_DISCONNECT)
         return 0;
-    ipc_begin(out, view->id, "counts");
-    ipc_add_int(out, "count", counts.count);
-    ipc_add_int(out, "rate", counts.rate);
-    return ipc_end(out);
+    ipc_begin(answer, view->id, "counts");
+    ipc_add_int(answer, "count", counts.count);
+    ipc_add_int(answer, "rate", counts.rate);
+    return ipc_end(answer);
 }
 
 static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
     struct anvil_state *st = ctx->state;
-    struct anvil_holder holder = {.connections = MAP_INIT};
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg out = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-
-    while (service_next(ctx, conn, &view, clock_deadline(ctx->settings->daemon_timeout), &err) == 1) {
-        if (answer(st, &holder, &view, &out) < 0)
-            break;
-        if (out.data.len > 0 && ipc_send(conn, &out, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    anvil_end_holder(&st->anvil, &holder);
-    ipc_msg_release(&out);
-    ipc_conn_free(conn);
+    struct client c = {.anvil = &st->anvil, .holder = {.connections = MAP_INIT}};
+    service_answer(ctx, client, ctx->settings->daemon_timeout, respond, &c);
+    anvil_end_holder(&st->anvil, &c.holder);
 }
 
 static void deinit(struct service_context *ctx)

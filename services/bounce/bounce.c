@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 
-enum { ANSWER_SECONDS = 60, FLUSH_RETRY_SECONDS = 60 };
+enum { FLUSH_RETRY_SECONDS = 60 };
 
 static int init(struct service_context *ctx, struct err *err)
 {
@@ -159,32 +159,27 @@ static int perform(struct bounce_state *state, const struct ipc_view *view, stru
     return err_set(err, ERR_PROTOCOL, "unknown request");
 }
 
+static int respond(void *arg, const struct ipc_view *request, struct ipc_msg *answer)
+{
+    co_assert_running();
+    struct err err = ERR_INIT;
+    uint32_t id = request->id;
+    int rc = perform(arg, request, &err);
+    ipc_begin(answer, id, rc == 0 ? "ok" : "failed");
+    if (rc < 0) {
+        log_warn("request failed: %s", err.text);
+        ipc_add_str(answer, "reason", str_from(err.text));
+    }
+    return ipc_end(answer);
+}
+
 static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
     struct bounce_state *state = ctx->state;
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg answer = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
     if (state->pool == NULL)
         state->pool = submit_pool_new("public/cleanup");
-    // Agents keep their connection as long as they live.
-    while (service_next(ctx, conn, &view, CLOCK_NEVER, &err) == 1) {
-        uint32_t id = view.id;
-        err = ERR_INIT;
-        int rc = perform(state, &view, &err);
-        ipc_begin(&answer, id, rc == 0 ? "ok" : "failed");
-        if (rc < 0) {
-            log_warn("request failed: %s", err.text);
-            ipc_add_str(&answer, "reason", str_from(err.text));
-        }
-        (void)ipc_end(&answer);
-        if (ipc_send(conn, &answer, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&answer);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, 0, respond, state); // agents keep their connection as long as they live
 }
 
 int main(int argc, char **argv)

@@ -14,7 +14,6 @@
 #include "lib/mail/address.h"
 #include "services/flush/flush.h"
 
-#define ANSWER_SECONDS 30
 
 static int init(struct service_context *ctx, struct err *err)
 {
@@ -112,24 +111,21 @@ static enum flush_status perform(const struct flush_state *st, const struct ipc_
     return status;
 }
 
+static int respond(void *arg, const struct ipc_view *request, struct ipc_msg *answer)
+{
+    co_assert_running();
+    struct err err = ERR_INIT;
+    enum flush_status status = perform(arg, request, &err);
+    ipc_begin(answer, request->id, flush_status_verb(status));
+    if (status == FLUSH_FAILED)
+        ipc_add_str(answer, "reason", str_from(err.text));
+    return ipc_end(answer);
+}
+
 static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg out = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-    while (service_next(ctx, conn, &view, clock_deadline(ctx->settings->daemon_timeout), &err) == 1) {
-        uint32_t id = view.id;
-        enum flush_status status = perform(ctx->state, &view, &err);
-        ipc_begin(&out, id, flush_status_verb(status));
-        if (status == FLUSH_FAILED)
-            ipc_add_str(&out, "reason", str_from(err.text));
-        if (ipc_end(&out) < 0 || ipc_send(conn, &out, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&out);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, ctx->settings->daemon_timeout, respond, ctx->state);
 }
 
 // ---- Wake-ups

@@ -13,7 +13,6 @@
 
 #define DOMAIN_MAX     240 // with "_mta-sts." in front a name of DNS
 #define IDLE_SECONDS   3600
-#define ANSWER_SECONDS 10
 #define BUSY_MS        120000
 #define FETCHES_MAX    32 // at a time: a few web servers that hang do not hold up the others
 
@@ -43,8 +42,10 @@ static bool domain_is_valid(struct str domain)
     return true;
 }
 
-static void answer_request(struct mtasts *m, const struct ipc_view *view, struct ipc_msg *answer) CO
+static int answer_request(void *arg, const struct ipc_view *view, struct ipc_msg *answer)
 {
+    co_assert_running();
+    struct mtasts *m = arg;
     struct arena arena = ARENA_INIT;
     struct str domain = arena_lower(&arena, ipc_str_or(view, "domain", STR("")));
     uint32_t id = view->id;
@@ -66,25 +67,14 @@ static void answer_request(struct mtasts *m, const struct ipc_view *view, struct
         ipc_add_str(answer, "id", str_from(e->id));
         ipc_add_str(answer, "text", buf_str(&e->text));
     }
-    (void)ipc_end(answer);
     arena_release(&arena);
+    return ipc_end(answer);
 }
 
 static void mtasts_serve(struct service_context *ctx, struct service_client *client)
 {
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg answer = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-
     co_assert_running();
-    while (service_next(ctx, conn, &view, clock_deadline(IDLE_SECONDS), &err) == 1) {
-        answer_request(ctx->state, &view, &answer);
-        if (ipc_send(conn, &answer, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&answer);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, IDLE_SECONDS, answer_request, ctx->state);
 }
 
 // ---- Renewal ahead of expiry

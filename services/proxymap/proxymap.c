@@ -15,7 +15,6 @@
 
 #define TABLES_MAX     1000
 #define CLIENT_FLAGS   (TABLE_FOLD_KEYS | TABLE_KEEP_CASE | TABLE_NO_SUBSTITUTION)
-#define ANSWER_SECONDS 100
 #define IDLE_SECONDS   3600
 
 struct proxymap {
@@ -141,8 +140,10 @@ static void answer_table(struct table *t, const struct request *r, struct ipc_ms
 }
 
 // The view stays valid until the next one is received.
-static void answer_request(struct proxymap *p, const struct ipc_view *view, struct ipc_msg *answer) CO
+static int answer_request(void *arg, const struct ipc_view *view, struct ipc_msg *answer)
 {
+    co_assert_running();
+    struct proxymap *p = arg;
     struct str name = ipc_str_or(view, "table", STR(""));
     unsigned flags = (unsigned)(ipc_int_or(view, "flags", 0) & CLIENT_FLAGS);
     struct request r = {p->writes, view->verb, ipc_str_or(view, "key", STR("")), ipc_str_or(view, "value", STR(""))};
@@ -151,24 +152,13 @@ static void answer_request(struct proxymap *p, const struct ipc_view *view, stru
         refuse(p, name, answer, view->id);
     else
         answer_table(find_table(p, name, p->writes ? TABLE_WRITE | TABLE_KEEP_CASE : flags), &r, answer, view->id);
-    (void)ipc_end(answer);
+    return ipc_end(answer);
 }
 
 static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg answer = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-
-    while (service_next(ctx, conn, &view, clock_deadline(IDLE_SECONDS), &err) == 1) {
-        answer_request(ctx->state, &view, &answer);
-        if (ipc_send(conn, &answer, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&answer);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, IDLE_SECONDS, answer_request, ctx->state);
 }
 
 int main(int argc, char **argv)

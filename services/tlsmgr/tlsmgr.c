@@ -14,7 +14,7 @@
 #include "lib/sys/sys.h"
 #include "lib/table/table.h"
 
-enum { SIGN_SECONDS = 10, ANSWER_SECONDS = 100, IDLE_SECONDS = 3600, FIRST_SECONDS = 8, CLEAN_SECONDS = 3600, DATES_SECONDS = 86400 };
+enum { SIGN_SECONDS = 10, IDLE_SECONDS = 3600, FIRST_SECONDS = 8, CLEAN_SECONDS = 3600, DATES_SECONDS = 86400 };
 
 struct tlsmgr {
     struct arena arena;
@@ -293,31 +293,22 @@ static int perform(struct tlsmgr *m, const struct ipc_view *view, struct ipc_msg
     return 0;
 }
 
-static void answer_request(struct tlsmgr *m, const struct ipc_view *view, struct ipc_msg *answer) CO
+static int answer_request(void *arg, const struct ipc_view *view, struct ipc_msg *answer)
 {
+    co_assert_running();
     struct err err = ERR_INIT;
     uint32_t id = view->id;
-    if (perform(m, view, answer, &err) < 0) {
+    if (perform(arg, view, answer, &err) < 0) {
         ipc_begin(answer, id, "failed");
         ipc_add_str(answer, "reason", str_from(err.text));
     }
-    (void)ipc_end(answer);
+    return ipc_end(answer);
 }
 
 static void serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg answer = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-    while (service_next(ctx, conn, &view, clock_deadline(IDLE_SECONDS), &err) == 1) {
-        answer_request(ctx->state, &view, &answer);
-        if (ipc_send(conn, &answer, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&answer);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, IDLE_SECONDS, answer_request, ctx->state);
 }
 
 static void deinit(struct service_context *ctx)

@@ -9,7 +9,6 @@
 #include "lib/mail/address.h"
 #include "lib/route/route.h"
 
-#define SEND_SECONDS 60
 
 static int rewrite_init(struct service_context *ctx, struct err *err)
 {
@@ -70,8 +69,10 @@ static int answer_resolve(struct route *route, const struct ipc_view *v, struct 
     return ipc_end(m);
 }
 
-static void answer(struct route *route, const struct ipc_view *v, struct ipc_msg *m) CO
+static int answer(void *arg, const struct ipc_view *v, struct ipc_msg *m)
 {
+    co_assert_running();
+    struct route *route = arg;
     struct arena arena = ARENA_INIT;
     struct err err = ERR_INIT;
     int rc;
@@ -89,23 +90,13 @@ static void answer(struct route *route, const struct ipc_view *v, struct ipc_msg
             log_warn("an answer does not fit into a frame");
     }
     arena_release(&arena);
+    return 0;
 }
 
 static void rewrite_serve(struct service_context *ctx, struct service_client *client)
 {
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg m = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-
     co_assert_running();
-    while (service_next(ctx, conn, &view, clock_deadline(ctx->settings->ipc_idle), &err) == 1) {
-        answer(ctx->state, &view, &m);
-        if (ipc_send(conn, &m, clock_deadline(SEND_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&m);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, ctx->settings->ipc_idle, answer, ctx->state);
 }
 
 static void rewrite_deinit(struct service_context *ctx)

@@ -10,7 +10,6 @@
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 
-#define ANSWER_SECONDS 100
 #define IDLE_SECONDS   3600
 
 static int verify_init(struct service_context *ctx, struct err *err)
@@ -118,8 +117,10 @@ static int take_update(struct verify *v, const struct ipc_view *view, struct ipc
     return 0;
 }
 
-static void respond(struct verify *v, const struct ipc_view *view, struct ipc_msg *m) CO
+static int respond(void *arg, const struct ipc_view *view, struct ipc_msg *m)
 {
+    co_assert_running();
+    struct verify *v = arg;
     struct err err = ERR_INIT;
     int rc;
 
@@ -133,24 +134,13 @@ static void respond(struct verify *v, const struct ipc_view *view, struct ipc_ms
         ipc_begin(m, view->id, "failed");
         ipc_add_str(m, "reason", str_from(err.text));
     }
-    (void)ipc_end(m);
+    return ipc_end(m);
 }
 
 static void verify_serve(struct service_context *ctx, struct service_client *client)
 {
     co_assert_running();
-    struct ipc_conn *conn = ipc_conn_new(client->fd);
-    struct ipc_msg m = IPC_MSG_INIT;
-    struct ipc_view view;
-    struct err err = ERR_INIT;
-
-    while (service_next(ctx, conn, &view, clock_deadline(IDLE_SECONDS), &err) == 1) {
-        respond(ctx->state, &view, &m);
-        if (ipc_send(conn, &m, clock_deadline(ANSWER_SECONDS), &err) < 0)
-            break;
-    }
-    ipc_msg_release(&m);
-    ipc_conn_free(conn);
+    service_answer(ctx, client, IDLE_SECONDS, respond, ctx->state);
 }
 
 int main(int argc, char **argv)

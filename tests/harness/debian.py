@@ -3,9 +3,12 @@
 
 DROMOS_COMPARE_POSTFIX names the root folder of an unpacked package and saves the download.
 """
+import contextlib
+import fcntl
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 PACKAGES = ("postfix", "postfix-lmdb", "postfix-pcre", "postfix-cdb", "postfix-sqlite")
@@ -21,9 +24,22 @@ class DebianCommands:
         return {**os.environ, "LD_LIBRARY_PATH": f"{self.libraries}:{more}", "LC_ALL": "C"}
 
 
+@contextlib.contextmanager
+def _one_at_a_time():
+    """apt-get's own locks make a second one fail instead of waiting."""
+    with open(Path(tempfile.gettempdir()) / "dromos-download.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def download(package, folder):
     """The package's archive, or None where it cannot be had."""
     Path(folder).mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time():
+        return _download(package, folder)
+
+
+def _download(package, folder):
     command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package]
     for refresh in (["apt-get", "-q", "update"], None):
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=False)

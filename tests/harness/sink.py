@@ -16,7 +16,7 @@ import os
 import socket
 import ssl
 import threading
-import time
+from time import monotonic
 from dataclasses import dataclass, field
 
 from .waiting import wait_until
@@ -50,7 +50,7 @@ class Received:
     tls: str = ""                    # "TLSv1.3" …
     tls_resumed: bool = False
     tls_peer: dict = None            # the client's certificate, as ssl.getpeercert has it
-    time: float = field(default_factory=time.monotonic)
+    time: float = field(default_factory=monotonic)
 
     @property
     def text(self):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Bounded waits and ports."""
+import os
 import random
 import socket
 import time
@@ -23,13 +24,16 @@ def wait_until(condition, timeout=20.0, what="condition", interval=0.02):
 
 
 _given_ports = set()
+WORKERS_MAX = 16
 
 
 def free_port(host="127.0.0.1"):
     """A TCP port that is free now and was not given out before in this run. It is below the ephemeral range's usual start, so
-    that no socket bound to port 0 and no client takes it before the server that it is meant for does."""
+    that no socket bound to port 0 and no client takes it before the server that it is meant for does. Test processes that run
+    side by side have ranges of their own: each takes every sixteenth port."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS_MAX
     for _ in range(200):
-        port = random.randrange(10240, 32000)
+        port = random.randrange(10240, 32000 - WORKERS_MAX, WORKERS_MAX) + worker
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind((host, port))
