@@ -214,25 +214,24 @@ static int open_file(struct job *job, struct err *err)
 }
 
 // False: cleanup cannot be reached: no use in going on with the scan.
-static bool take_message(struct job *job) CO
+static bool take_message(struct job *job, struct err *err) CO
 {
     struct submit_result result = {0};
-    struct err err = ERR_INIT;
-    if (pickup_message_read(job->fd, &job->st, &job->arena, &job->message, &err) != 0) {
-        if (err_is_permanent(&err))
-            move_to_corrupt(job, &err);
+    if (pickup_message_read(job->fd, &job->st, &job->arena, &job->message, err) != 0) {
+        if (err_is_permanent(err))
+            move_to_corrupt(job, err);
         else
-            log_warn("%s", err.text);
-    } else if (job->message.is_requeued && close_logs(job, &err) != 0) {
-        log_warn("maildrop/" STR_FMT ": the sender could not be told, will try again: %s", STR_ARG(job->id), err.text);
+            log_warn("%s", err->text);
+    } else if (job->message.is_requeued && close_logs(job, err) != 0) {
+        log_warn("maildrop/" STR_FMT ": the sender could not be told, will try again: %s", STR_ARG(job->id), err->text);
         job->pickup->has_left = true;
     } else if (job->message.envelope.recipient_count == 0) { // their deliveries went on to the end
         log_info("maildrop/" STR_FMT ": all recipients are done: removed", STR_ARG(job->id));
         remove_file(job);
-    } else if (submit_message(job, &result, &err) == 0) {
+    } else if (submit_message(job, &result, err) == 0) {
         take_verdict(job, &result);
     } else {
-        log_warn("maildrop/" STR_FMT ": %s", STR_ARG(job->id), err.text);
+        log_warn("maildrop/" STR_FMT ": %s", STR_ARG(job->id), err->text);
         return false;
     }
     return true;
@@ -248,7 +247,7 @@ static bool pick_up(struct pickup *p, struct str id) CO
         log_warn("%s", err.text);
     if (found > 0) {
         check_times(&job);
-        goes_on = take_message(&job);
+        goes_on = take_message(&job, &err);
     }
     if (job.fd >= 0)
         close(job.fd);
