@@ -678,6 +678,34 @@ def test_no_resumption_when_the_timeout_is_zero(instance, certificates):
     assert resumptions(one) == [False, False]
 
 
+@pytest.mark.dromos
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_one_service_is_no_proof_to_another(instance, certificates, version):
+    """All services seal their tickets with the same keys, but they ask for different certificates."""
+    one = instance(start=False, main=tls_parameters(certificates, "encrypt", smtpd_tls_CAfile=certificates["authority"].cert))
+    ports = {"asks": free_port(), "distrusts": free_port()}
+    one.rows.append(f"127.0.0.1:{ports['asks']} inet n - n - - smtpd -o smtpd_tls_req_ccert=yes")
+    one.rows.append(f"127.0.0.1:{ports['distrusts']} inet n - n - - smtpd -o smtpd_tls_req_ccert=yes\n"
+                    f"    -o {{ smtpd_tls_CAfile = {certificates['stranger'].cert} }}")
+    one.write()
+    one.start()
+    wait_until(lambda: all(is_listening(port) for port in ports.values()), 10, "the other ports")
+    context = client_context(certificates["client"], version=version)
+
+    def meet(port, session):
+        dialogue = TlsDialogue("127.0.0.1", port, ehlo="client.example")
+        dialogue.expect("STARTTLS", 220)
+        dialogue.start_tls(context, None, session)
+        return dialogue, dialogue.command("EHLO client.example")[0], dialogue.socket.session_reused
+
+    plain, code, _ = meet(one.port, None)
+    assert code == 250
+    trusted, code, is_resumed = meet(ports["asks"], plain.socket.session)
+    assert (code, is_resumed) == (250, False)
+    assert meet(ports["asks"], trusted.socket.session)[1:] == (250, True)
+    assert meet(ports["distrusts"], trusted.socket.session)[1:] == (421, False)
+
+
 # Keys and their renewal
 
 def holds(pid, needle):
