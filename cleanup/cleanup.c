@@ -51,6 +51,7 @@ static int cleanup_init(struct service_context *ctx, struct err *err)
     if (d->route == NULL || open_tables(d, err) < 0)
         return -1;
     co_jobs_set_threads(SYNC_THREADS);
+    d->in_flow = in_flow_new();
     return open_queue(d, err);
 }
 
@@ -58,6 +59,7 @@ static void cleanup_deinit(struct service_context *ctx)
 {
     struct cleanup *d = ctx->state;
     cleanup_notices_close(d);
+    in_flow_free(d->in_flow);
     buf_release(&d->queue_manager_path);
     table_list_close(d->canonical);
     table_list_close(d->sender_canonical);

@@ -8,6 +8,7 @@
 
 #include "lib/base/map.h"
 #include "lib/ipc/arrival.h"
+#include "lib/ipc/in_flow.h"
 #include "lib/ipc/service.h"
 #include "lib/ipc/submit.h"
 #include "lib/mail/header.h"
@@ -30,6 +31,7 @@ struct cleanup { // the daemon
     int incoming_dirfd;   // synced too where a file's fsync does not commit its name
     bool syncs_directory;
     bool sync_is_instant; // fsync has nothing to do: no need for another thread
+    struct in_flow *in_flow;
     struct cleanup_notices *notices; // the kept connection to the queue manager, or NULL
     struct buf queue_manager_path;
     int64_t next_warning; // clock_ms: about a queue manager that cannot be reached

@@ -118,6 +118,7 @@ void cleanup_announce(struct cleanup_message *m)
     struct err err = ERR_INIT;
     if (m->result.code != 250 || strcmp(m->queue, QUEUE_INCOMING) != 0 || (m->flags & SUBMIT_DISCARD))
         return;
+    in_flow_arrived(m->daemon->in_flow);
     fill(m, &a);
     for (int i = 0; i < TRIES; i++)
         if (send_notice(m->daemon, &a, &err) == 0)

@@ -189,13 +189,23 @@ static void take_recipients(struct cleanup_message *m, const struct ipc_view *v)
     }
 }
 
+// in_flow_delay: once a message while the queue manager is behind. Notifications are its own work.
+static void wait_for_queue_manager(struct cleanup_message *m) CO
+{
+    const struct settings *s = m->daemon->settings;
+    if (s->in_flow_delay > 0 && !(m->flags & SUBMIT_BOUNCE) && in_flow_is_behind(m->daemon->in_flow, s->default_process_limit))
+        co_sleep_until(clock_deadline(s->in_flow_delay));
+}
+
 void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v)
 {
     read_fields(m, v);
     if (!address_is_sane(m->sender))
         cleanup_refuse(m, 550, "5.1.7", "Error: bad sender address syntax");
-    if (cleanup_is_good(m))
+    if (cleanup_is_good(m)) {
+        wait_for_queue_manager(m);
         create_file(m);
+    }
     if (cleanup_is_good(m))
         m->sender = cleanup_map_sender(m, m->sender);
     if (!cleanup_is_good(m))

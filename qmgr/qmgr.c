@@ -70,6 +70,7 @@ static int init(struct service_context *ctx, struct err *err)
     if (q->route == NULL || route_open_for_probes(s, q->route, &q->probe_route, err) < 0)
         return -1;
     ctx->state = q;
+    q->in_flow = in_flow_new();
     read_process_limits(q);
     // Those that others' failures lead to exist from the start.
     static const char *const always[] = {"error", "retry", "discard"};
@@ -206,6 +207,7 @@ static void deinit(struct service_context *ctx)
     if (q->probe_route != q->route)
         route_close(q->probe_route);
     route_close(q->route);
+    in_flow_free(q->in_flow);
     mem_free(q);
 }
 

@@ -17,6 +17,7 @@
 #include "lib/base/list.h"
 #include "lib/base/map.h"
 #include "lib/ipc/arrival.h"
+#include "lib/ipc/in_flow.h"
 #include "lib/ipc/service.h"
 #include "lib/mail/queue_file.h"
 #include "lib/route/route.h"
@@ -50,6 +51,7 @@ struct qmgr {
     const struct settings *settings;
     struct queue_layout layout;
     struct route *route, *probe_route; // the same, unless address_verify_* parameters say otherwise
+    struct in_flow *in_flow;
     struct map messages;   // active ones, by id
     struct map transports; // by name
     size_t recipients;     // held in memory

@@ -127,6 +127,7 @@ void qmgr_active_arrived(struct qmgr *q, const struct ipc_view *notice)
         qmgr_scan_request(&q->incoming, false); // waits for room
         return;
     }
+    in_flow_taken(q->in_flow);
     struct qmgr_message *m = qmgr_message_from_arrival(q, notice, &arrival, &err);
     if (m == NULL) {
         if (err.kind != ERR_NONE)

@@ -62,6 +62,7 @@ static int see_new(struct qmgr *q, struct str id) CO
         return 0;
     if (qmgr_scan_wait_for_room(q, false) < 0)
         return -1;
+    in_flow_taken(q->in_flow);
     qmgr_active_load(q, QUEUE_INCOMING, id);
     return 0;
 }
@@ -116,6 +117,8 @@ static void scan_queue(struct qmgr *q, const struct qmgr_scan *round) CO
     }
     if (rc < 0)
         log_warn("%s: %s", round->queue, err.text);
+    else if (rc == 0 && str_is(str_from(round->queue), STR(QUEUE_INCOMING)))
+        in_flow_level(q->in_flow);
     queue_scan_close(names);
 }
 
