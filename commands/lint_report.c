@@ -12,32 +12,20 @@
 
 static const char *const level_names[] = {[LINT_NOTE] = "note", [LINT_WARNING] = "warning", [LINT_ERROR] = "error"};
 
-static void add_json(struct buf *out, const char *name, struct str s)
-{
-    buf_addf(out, "%s\"%s\": \"", out->len > 1 ? ", " : "", name);
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\')
-            buf_addf(out, "\\%c", c);
-        else if (c < 32)
-            buf_addf(out, "\\u%04x", c);
-        else
-            buf_add_char(out, (char)c);
-    }
-    buf_add_char(out, '"');
-}
-
 static void print_json(const struct lint_finding *f)
 {
     struct buf out = BUF_INIT;
     buf_add_char(&out, '{');
-    add_json(&out, "level", str_from(level_names[f->level]));
-    add_json(&out, "code", str_from(f->code));
+    buf_add_json_pair(&out, "level", str_from(level_names[f->level]));
+    buf_add_cstr(&out, ", ");
+    buf_add_json_pair(&out, "code", str_from(f->code));
     if (f->file != NULL) {
-        add_json(&out, "file", str_from(f->file));
+        buf_add_cstr(&out, ", ");
+        buf_add_json_pair(&out, "file", str_from(f->file));
         buf_addf(&out, ", \"line\": %u", f->line);
     }
-    add_json(&out, "text", f->text);
+    buf_add_cstr(&out, ", ");
+    buf_add_json_pair(&out, "text", f->text);
     printf("%s}\n", buf_cstr(&out));
     buf_release(&out);
 }

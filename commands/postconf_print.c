@@ -8,21 +8,6 @@
 
 #define LINE_WIDTH 80
 
-static void add_json(struct buf *out, struct str s)
-{
-    buf_add_char(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\')
-            buf_addf(out, "\\%c", c);
-        else if (c < 32)
-            buf_addf(out, "\\u%04x", c);
-        else
-            buf_add_char(out, (char)c);
-    }
-    buf_add_char(out, '"');
-}
-
 static void add_words(struct buf *out, struct str value, bool folds)
 {
     struct str rest = value, word;
@@ -47,9 +32,9 @@ void postconf_print_line(const struct postconf_options *o, struct str name, stru
     struct buf line = BUF_INIT;
     if (o->json) {
         buf_add_char(&line, '{');
-        add_json(&line, name);
+        buf_add_json(&line, name);
         buf_add_cstr(&line, ": ");
-        add_json(&line, value);
+        buf_add_json(&line, value);
         buf_add_char(&line, '}');
     } else if (o->no_values) {
         buf_add_str(&line, name);
@@ -152,11 +137,11 @@ static void print_origin(struct postconf *p, const struct postconf_known *k)
         buf_add_cstr(&origin, is_set ? "-o" : "default");
     if (p->options->json) {
         buf_add_cstr(&line, "{\"name\": ");
-        add_json(&line, name);
+        buf_add_json(&line, name);
         buf_add_cstr(&line, ", \"value\": ");
-        add_json(&line, value);
+        buf_add_json(&line, value);
         buf_add_cstr(&line, ", \"origin\": ");
-        add_json(&line, buf_str(&origin));
+        buf_add_json(&line, buf_str(&origin));
         buf_add_char(&line, '}');
     } else {
         buf_addf(&line, STR_FMT " =", STR_ARG(name));

@@ -45,21 +45,6 @@ static int lookup_key(const struct postmap *p, struct table *t, struct str key, 
     return found > 0 ? found : lookup_or_die(t, key, value);
 }
 
-static void print_json_string(struct str s)
-{
-    putchar('"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 32 || c == 127)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
-}
-
 static void print_decoded(const struct postmap *p, struct str key, struct str value);
 
 static void print_entry(const struct postmap *p, struct str key, struct str value)
@@ -69,11 +54,12 @@ static void print_entry(const struct postmap *p, struct str key, struct str valu
         return;
     }
     if (p->as_json) {
-        putchar('{');
-        print_json_string(key);
-        fputs(": ", stdout);
-        print_json_string(value);
-        puts("}");
+        struct buf line = BUF_INIT;
+        buf_add_json(&line, key);
+        buf_add_cstr(&line, ": ");
+        buf_add_json(&line, value);
+        printf("{%s}\n", buf_cstr(&line));
+        buf_release(&line);
         return;
     }
     printf(STR_FMT "%s\t" STR_FMT "\n", STR_ARG(key), p->is_alias ? ":" : "", STR_ARG(value));

@@ -17,19 +17,17 @@ static void print_instance(const struct instance *i)
            instance_is_enabled(i) ? "y" : "n", STR_ARG(i->dir));
 }
 
-// Names and paths hold nothing that JSON would have to escape: checked when they are set, and here.
-static struct str json_safe(struct str s)
-{
-    bool is_safe = str_is_printable(s) && str_find(s, '"') < 0 && str_find(s, '\\') < 0;
-    return is_safe ? s : STR("?");
-}
-
 static void print_json(const struct instance *i)
 {
     const struct settings *s = i->settings;
-    struct str name = json_safe(s->multi_instance_name), group = json_safe(s->multi_instance_group), dir = json_safe(i->dir);
-    printf("{\"name\": \"" STR_FMT "\", \"group\": \"" STR_FMT "\", \"enabled\": %s, \"config_directory\": \"" STR_FMT "\"}\n",
-           STR_ARG(name), STR_ARG(group), instance_is_enabled(i) ? "true" : "false", STR_ARG(dir));
+    struct buf line = BUF_INIT;
+    buf_add_json_pair(&line, "name", s->multi_instance_name);
+    buf_add_cstr(&line, ", ");
+    buf_add_json_pair(&line, "group", s->multi_instance_group);
+    buf_addf(&line, ", \"enabled\": %s, ", instance_is_enabled(i) ? "true" : "false");
+    buf_add_json_pair(&line, "config_directory", i->dir);
+    printf("{%s}\n", buf_cstr(&line));
+    buf_release(&line);
 }
 
 // In order, or in reverse. NULL at the end.

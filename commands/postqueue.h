@@ -55,7 +55,6 @@ void postqueue_printer_init(struct postqueue_printer *p, bool is_json, bool has_
 void postqueue_printer_release(struct postqueue_printer *p);
 struct queue_list_sink postqueue_printer_sink(struct postqueue_printer *p);
 int postqueue_printer_end(struct postqueue_printer *p); // the last message, and the totals. 0, -1 standard output failed
-void postqueue_add_json(struct buf *b, const char *name, struct str value); // "name": "value"
 // To standard output. 0, -1; when the reader is gone (a pipe into head) the process ends silently.
 int postqueue_write(struct buf *out);
 

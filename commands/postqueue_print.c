@@ -95,50 +95,16 @@ static void print_recipient(struct postqueue_printer *p, const struct queue_list
 
 // ---- JSON
 
-static unsigned code_point(struct str text, size_t *at)
-{
-    unsigned char c = (unsigned char)text.ptr[*at];
-    unsigned more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
-    unsigned value = more == 3 ? c & 7u : more == 2 ? c & 15u : more == 1 ? c & 31u : c;
-    (*at)++;
-    for (; more > 0 && *at < text.len; more--)
-        value = value << 6 | ((unsigned char)text.ptr[(*at)++] & 63u);
-    return value;
-}
-
-static void json_string(struct buf *b, struct str text)
-{
-    buf_add_char(b, '"');
-    for (size_t at = 0; at < text.len;) {
-        unsigned c = code_point(text, &at);
-        if (c == '"' || c == '\\')
-            buf_addf(b, "\\%c", (char)c);
-        else if (c >= ' ' && c < 127)
-            buf_add_char(b, (char)c);
-        else if (c < 0x10000)
-            buf_addf(b, "\\u%04X", c);
-        else
-            buf_addf(b, "\\u%04X\\u%04X", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 0x3ff));
-    }
-    buf_add_char(b, '"');
-}
-
-void postqueue_add_json(struct buf *b, const char *name, struct str value)
-{
-    buf_addf(b, "\"%s\": ", name);
-    json_string(b, value);
-}
-
 static void json_message(struct postqueue_printer *p, const struct queue_list_message *m)
 {
     struct buf *b = &p->out;
     buf_add_char(b, '{');
-    postqueue_add_json(b, "queue_name", m->queue);
+    buf_add_json_pair(b, "queue_name", m->queue);
     buf_add_cstr(b, ", ");
-    postqueue_add_json(b, "queue_id", m->id);
+    buf_add_json_pair(b, "queue_id", m->id);
     buf_addf(b, ", \"arrival_time\": %lld, \"message_size\": %lld, \"forced_expire\": %s, ", (long long)m->arrival_s,
              (long long)m->size, m->is_forced_to_expire ? "true" : "false");
-    postqueue_add_json(b, "sender", shown_address(p, m->sender));
+    buf_add_json_pair(b, "sender", shown_address(p, m->sender));
     buf_add_cstr(b, ", \"recipients\": [");
 }
 
@@ -146,13 +112,13 @@ static void json_recipient(struct postqueue_printer *p, const struct queue_list_
 {
     struct buf *b = &p->out;
     buf_add_cstr(b, p->has_recipients ? ", {" : "{");
-    postqueue_add_json(b, "orig_address", r->original);
+    buf_add_json_pair(b, "orig_address", r->original);
     buf_add_cstr(b, ", ");
-    postqueue_add_json(b, "address", shown_address(p, r->address));
+    buf_add_json_pair(b, "address", shown_address(p, r->address));
     if (r->reason.len) {
         bool is_known = str_is(r->reason_kind, STR("delay_reason")) || str_is(r->reason_kind, STR("bounce_reason"));
         buf_add_cstr(b, ", ");
-        postqueue_add_json(b, is_known ? r->reason_kind.ptr[0] == 'd' ? "delay_reason" : "bounce_reason" : "other_reason",
+        buf_add_json_pair(b, is_known ? r->reason_kind.ptr[0] == 'd' ? "delay_reason" : "bounce_reason" : "other_reason",
                    r->reason);
     }
     buf_add_char(b, '}');

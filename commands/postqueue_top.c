@@ -121,7 +121,7 @@ static void print_group(const struct postqueue_summary *s, const struct group *g
     struct buf text = BUF_INIT;
     if (is_json) {
         buf_add_char(out, '{');
-        postqueue_add_json(out, labels[s->top], g->name);
+        buf_add_json_pair(out, labels[s->top], g->name);
         buf_addf(out, ", \"messages\": %lld, \"recipients\": %lld, \"oldest_arrival_time\": %lld}\n", (long long)g->messages,
                  (long long)g->recipients, (long long)g->oldest);
         return;

@@ -85,13 +85,13 @@ static void add_pair(struct buf *b, const char *name, struct str value)
     if (value.len == 0)
         return;
     buf_add_cstr(b, ", ");
-    postqueue_add_json(b, name, value);
+    buf_add_json_pair(b, name, value);
 }
 
 static void add_json_step(struct buf *b, const struct access_step *step)
 {
     buf_add_char(b, '{');
-    postqueue_add_json(b, "parameter", str_from(step->parameter));
+    buf_add_json_pair(b, "parameter", str_from(step->parameter));
     buf_addf(b, ", \"position\": %u, \"depth\": %u", step->position, step->depth);
     add_pair(b, "restriction", step->restriction);
     add_pair(b, "result", str_from(step->result));
@@ -106,7 +106,7 @@ static void add_json_effects(struct buf *b, const struct access_verdict *v)
     buf_add_cstr(b, ", \"effects\": [");
     for (size_t i = 0; i < v->effect_count; i++) {
         buf_add_cstr(b, i > 0 ? ", {" : "{");
-        postqueue_add_json(b, "verb", str_from(v->effects[i].verb != NULL ? v->effects[i].verb : "prepend"));
+        buf_add_json_pair(b, "verb", str_from(v->effects[i].verb != NULL ? v->effects[i].verb : "prepend"));
         add_pair(b, "text", v->effects[i].text);
         add_pair(b, "value", v->effects[i].value);
         buf_add_char(b, '}');
@@ -119,7 +119,7 @@ static void add_json_stage(struct buf *b, const struct postsim_result *r, const 
     const struct access_verdict *v = &s->verdict;
     struct buf reason = BUF_INIT;
     buf_add_char(b, '{');
-    postqueue_add_json(b, "stage", str_from(s->name));
+    buf_add_json_pair(b, "stage", str_from(s->name));
     add_pair(b, "recipient", s->recipient);
     add_pair(b, "outcome", str_from(v->outcome == ACCESS_PASS ? "accepted" : v->outcome == ACCESS_HANGUP ? "hangup" : v->code / 100 == 4 ? "temporary" : "refused"));
     if (v->outcome == ACCESS_REFUSE)
@@ -144,10 +144,10 @@ static void print_json(const struct postsim *p, const struct postsim_result *r)
     static const char *const outcomes[] = {"accepted", "refused", "temporary"};
     struct buf b = BUF_INIT;
     buf_add_char(&b, '{');
-    postqueue_add_json(&b, "client", r->client);
+    buf_add_json_pair(&b, "client", r->client);
     add_pair(&b, "helo", str_from(p->helo != NULL ? p->helo : ""));
     buf_add_cstr(&b, ", ");
-    postqueue_add_json(&b, "sender", str_from(p->sender != NULL ? p->sender : ""));
+    buf_add_json_pair(&b, "sender", str_from(p->sender != NULL ? p->sender : ""));
     buf_addf(&b, ", \"outcome\": \"%s\", \"policy_asked\": %s, \"stages\": [", outcomes[r->status], p->asks_policy ? "true" : "false");
     for (size_t i = 0; i < r->stage_count; i++) {
         if (i > 0)

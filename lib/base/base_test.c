@@ -208,6 +208,18 @@ END_TEST
 
 // ---- Arenas and maps
 
+START_TEST(json_strings_are_ascii)
+{
+    struct buf b = BUF_INIT;
+    buf_add_json(&b, STR("a\"b\\c\n\x7f\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"));
+    ck_assert_str_eq(buf_cstr(&b), "\"a\\\"b\\\\c\\u000A\\u007F\\u00E4\\u20AC\\uD83D\\uDE00\"");
+    buf_clear(&b);
+    buf_add_json_pair(&b, "n", STR("\xf0")); // cut off
+    ck_assert_str_eq(buf_cstr(&b), "\"n\": \"\\u0000\"");
+    buf_release(&b);
+}
+END_TEST
+
 START_TEST(arenas_zero_align_and_mark)
 {
     struct arena a = ARENA_INIT;
@@ -440,6 +452,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, hashes_fold_like_comparison);
     tcase_add_test(tc, buffers_grow_and_end_in_nul);
     tcase_add_test(tc, printable_replaces_what_is_not);
+    tcase_add_test(tc, json_strings_are_ascii);
     tcase_add_test(tc, arenas_zero_align_and_mark);
     tcase_add_test(tc, maps_hold_find_and_forget);
     tcase_add_test(tc, lists_keep_order);
