@@ -176,6 +176,12 @@ bool qmgr_has_file(const struct qmgr *q, const char *queue, struct str id); // Q
 void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct list *parked);
 
 // ---- Scans and the index
+// The turn of a coroutine that goes through many files: so many steps, or a few milliseconds when each of them waits for a cold disk.
+struct qmgr_turn {
+    unsigned steps;
+    int64_t ends; // monotonic
+};
+int qmgr_turn_step(struct qmgr_turn *turn, unsigned steps_max) CO; // after each step: may let others run; -1: cancelled
 void qmgr_scan_start(struct qmgr *q) CO; // recovery, then both scans and the loader as coroutines
 void qmgr_scan_request(struct qmgr_scan *s, bool ignores_times);
 int qmgr_scan_wait_for_room(struct qmgr *q, bool is_deferred) CO; // -1: the end is near

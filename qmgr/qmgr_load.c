@@ -70,7 +70,7 @@ void qmgr_load_main(void *arg)
 {
     co_assert_running();
     struct qmgr *q = arg;
-    unsigned loaded = 0;
+    struct qmgr_turn turn = {0};
     while (!co_is_cancelled() && !qmgr_is_ending(q)) {
         const struct qmgr_due_entry *e = qmgr_due_first(&q->due);
         int64_t wait = e == NULL ? WAIT_MAX_SECONDS : e->when - clock_wall();
@@ -88,7 +88,7 @@ void qmgr_load_main(void *arg)
             continue; // the index may have changed
         }
         load_first(q);
-        if (++loaded % LOADS_PER_TURN == 0 && co_yield () < 0)
+        if (qmgr_turn_step(&turn, LOADS_PER_TURN) < 0)
             break;
     }
 }

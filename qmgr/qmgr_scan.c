@@ -11,8 +11,17 @@
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
-enum { NAMES_PER_TURN = 50, INCOMING_PERIOD = 60, ROOM_WAIT_SECONDS = 60, FOLLOW_UP_SECONDS = 5 };
+enum { TURN_MS = 3, NAMES_PER_TURN = 50, INCOMING_PERIOD = 60, ROOM_WAIT_SECONDS = 60, FOLLOW_UP_SECONDS = 5 };
 enum { DEFERRED_PERIODS = 12 }; // queue_run_delay times this: how long a file that appears unannounced may wait
+
+int qmgr_turn_step(struct qmgr_turn *turn, unsigned steps_max)
+{
+    if (++turn->steps < steps_max && clock_ms() < turn->ends)
+        return 0;
+    int rc = co_yield ();
+    *turn = (struct qmgr_turn){.ends = clock_ms() + TURN_MS};
+    return rc;
+}
 
 void qmgr_scan_request(struct qmgr_scan *s, bool ignores_times)
 {
@@ -109,10 +118,11 @@ static void scan_queue(struct qmgr *q, const struct qmgr_scan *round) CO
         return;
     }
     int rc = 0;
-    for (unsigned seen = 1; !qmgr_is_ending(q) && (rc = queue_scan_next(names, &id, &err)) == 1; seen++) {
+    struct qmgr_turn turn = {0};
+    while (!qmgr_is_ending(q) && (rc = queue_scan_next(names, &id, &err)) == 1) {
         if (queue_scan_settle(names, &q->layout, id, &err) < 0)
             log_warn("%s", err.text);
-        if (see(q, round, id) < 0 || (seen % NAMES_PER_TURN == 0 && co_yield () < 0))
+        if (see(q, round, id) < 0 || qmgr_turn_step(&turn, NAMES_PER_TURN) < 0)
             break;
     }
     if (rc < 0)
@@ -155,13 +165,13 @@ static void recover_active(struct qmgr *q) CO
 {
     struct err err = ERR_INIT;
     struct str id;
-    unsigned seen = 0;
+    struct qmgr_turn turn = {0};
     struct queue_scan *names = queue_scan_open(AT_FDCWD, QUEUE_ACTIVE, &err);
     int rc = names == NULL ? -1 : 0;
     while (names != NULL && (rc = queue_scan_next(names, &id, &err)) == 1) {
         if (queue_file_move(AT_FDCWD, &q->layout, id, QUEUE_ACTIVE, QUEUE_INCOMING, &err) < 0)
             log_warn("%s", err.text);
-        if (++seen % NAMES_PER_TURN == 0 && co_yield () < 0)
+        if (qmgr_turn_step(&turn, NAMES_PER_TURN) < 0)
             break;
     }
     if (rc < 0)
