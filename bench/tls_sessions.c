@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: ISC
-// tls_sessions.c: the other side for measurements of TLS on loopback: a client that opens, holds or uses sessions, and a next hop.
+// tls_sessions.c: the other side for measurements of TLS on loopback: a client that opens, holds or uses sessions, and
+// a next hop.
 //
-// usage: tls_sessions rate PORT THREADS COUNT full|resumed   connect, EHLO, STARTTLS, NOOP, QUIT; prints the sessions per second
-//        tls_sessions hold PORT COUNT                        COUNT sessions after STARTTLS and EHLO; prints "held COUNT", waits for end of input
-//        tls_sessions send PORT THREADS MESSAGES SIZE        kept sessions with STARTTLS, MESSAGES messages of SIZE bytes in all
-//        tls_sessions sink PORT CERT KEY                     takes mail with STARTTLS on 127.0.0.1 and forgets it, until it is killed
+// usage: tls_sessions rate PORT THREADS COUNT full|resumed   connect, EHLO, STARTTLS, NOOP, QUIT; prints the sessions
+// per second
+//        tls_sessions hold PORT COUNT                        COUNT sessions after STARTTLS and EHLO; prints "held
+//        COUNT", waits for end of input tls_sessions send PORT THREADS MESSAGES SIZE        kept sessions with
+//        STARTTLS, MESSAGES messages of SIZE bytes in all tls_sessions sink PORT CERT KEY                     takes
+//        mail with STARTTLS on 127.0.0.1 and forgets it, until it is killed
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -65,7 +68,8 @@ static long peer_fill(struct peer *p)
         p->start = p->end = 0;
     if (p->end == BUFFER)
         return -1;
-    long n = p->ssl ? SSL_read(p->ssl, p->data + p->end, (int)(BUFFER - p->end)) : read(p->fd, p->data + p->end, BUFFER - p->end);
+    long n = p->ssl ? SSL_read(p->ssl, p->data + p->end, (int)(BUFFER - p->end))
+                    : read(p->fd, p->data + p->end, BUFFER - p->end);
     if (n > 0)
         p->end += (size_t)n;
     return n;
@@ -119,7 +123,8 @@ static void expect(struct peer *p, const char *command, const char *code)
 
 static void client_open(struct peer *p, const struct work *w, SSL_SESSION **session)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)w->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
         fail("connect");
@@ -189,7 +194,8 @@ static char *make_message(long size)
     char *text = malloc((size_t)size + 200);
     long at = sprintf(text, "Subject: measured\r\n\r\n");
     while (at < size)
-        at += sprintf(text + at, "%.*s\r\n", 70, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        at += sprintf(text + at, "%.*s\r\n", 70,
+                      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     strcpy(text + at, ".\r\n");
     return text;
 }
@@ -254,7 +260,8 @@ static int sink_starttls(struct peer *p, SSL_CTX *ctx)
 static int sink_command(struct peer *p, SSL_CTX *ctx, const char *line)
 {
     if (strncasecmp(line, "EHLO", 4) == 0)
-        peer_write(p, p->ssl ? "250-sink\r\n250 PIPELINING\r\n" : "250-sink\r\n250-PIPELINING\r\n250 STARTTLS\r\n", p->ssl ? 26 : 40);
+        peer_write(p, p->ssl ? "250-sink\r\n250 PIPELINING\r\n" : "250-sink\r\n250-PIPELINING\r\n250 STARTTLS\r\n",
+                   p->ssl ? 26 : 40);
     else if (strncasecmp(line, "STARTTLS", 8) == 0)
         return sink_starttls(p, ctx);
     else if (strncasecmp(line, "DATA", 4) == 0) {
@@ -297,11 +304,13 @@ static void *run_sink_client(void *arg)
 
 static __attribute__((noreturn)) void sink(int port, const char *cert, const char *key)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 || SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
         fail("certificate");
     if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 1024) != 0)
         fail("listen");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // cleanup.h: the daemon that turns a submitted message into a queue file.
 //
-// One struct cleanup_message lives as long as its connection and is cleared between messages. The file is composed in `out`: a small
-// message is written at once when it is complete; a large one is written piece by piece, its size record last.
+// One struct cleanup_message lives as long as its connection and is cleared between messages. The file is composed in
+// `out`: a small message is written at once when it is complete; a large one is written piece by piece, its size record
+// last.
 #ifndef DROMOS_CLEANUP_H
 #define DROMOS_CLEANUP_H
 
@@ -28,7 +29,7 @@ struct cleanup { // the daemon
     struct match_list *masquerade_exceptions; // NULL: none
     struct queue_layout layout;
     int queue_dirfd;
-    int incoming_dirfd;   // synced too where a file's fsync does not commit its name
+    int incoming_dirfd; // synced too where a file's fsync does not commit its name
     bool syncs_directory;
     bool sync_is_instant; // fsync has nothing to do: no need for another thread
     struct in_flow *in_flow;
@@ -38,8 +39,15 @@ struct cleanup { // the daemon
 };
 
 enum cleanup_header_flags { // which headers were seen
-    SEEN_DATE = 1, SEEN_FROM = 2, SEEN_MESSAGE_ID = 4, SEEN_TO = 8, // To, Cc or Bcc
-    SEEN_RESENT = 16, SEEN_RESENT_DATE = 32, SEEN_RESENT_FROM = 64, SEEN_RESENT_MESSAGE_ID = 128, SEEN_RESENT_TO = 256,
+    SEEN_DATE = 1,
+    SEEN_FROM = 2,
+    SEEN_MESSAGE_ID = 4,
+    SEEN_TO = 8, // To, Cc or Bcc
+    SEEN_RESENT = 16,
+    SEEN_RESENT_DATE = 32,
+    SEEN_RESENT_FROM = 64,
+    SEEN_RESENT_MESSAGE_ID = 128,
+    SEEN_RESENT_TO = 256,
     SEEN_REQUIRE_TLS = 512,
 };
 
@@ -54,7 +62,8 @@ struct cleanup_message {
     struct submit_result result; // code 0 while all is well; the first failure stays
 
     // As submitted; texts live in the arena.
-    struct str sender, fullname, envelope_id, verp, filter, late_filter, redirect, received_before, received_after, log_tag, log_text;
+    struct str sender, fullname, envelope_id, verp, filter, late_filter, redirect, received_before, received_after,
+        log_tag, log_text;
     struct queue_attr *attrs;
     size_t attr_count;
     struct str *prepended; // header lines above Received:
@@ -112,20 +121,21 @@ static inline bool cleanup_is_probe(const struct cleanup_message *m)
 {
     return (m->trace_flags & 256) != 0; // of the verify service
 }
-int64_t cleanup_offset(const struct cleanup_message *m); // in the file, of what is added to `out` next
+int64_t cleanup_offset(const struct cleanup_message *m);     // in the file, of what is added to `out` next
 void cleanup_flush(struct cleanup_message *m, size_t above); // writes `out` when it holds more than that
 
 // cleanup_envelope.c: from the first frame to the envelope records
 void cleanup_take_envelope(struct cleanup_message *m, const struct ipc_view *v) CO; // creates the file
-void cleanup_take_more(struct cleanup_message *m, const struct ipc_view *v) CO; // of a later frame: lines above the content, recipients
+void cleanup_take_more(struct cleanup_message *m,
+                       const struct ipc_view *v) CO; // of a later frame: lines above the content, recipients
 void cleanup_take_orders(struct cleanup_message *m, const struct ipc_view *v); // of the last frame
 
 // cleanup_map.c
 // Rewrites, maps and expands a recipient, and writes what comes of it.
 void cleanup_add_recipient(struct cleanup_message *m, const struct submit_recipient *r) CO;
 void cleanup_add_bcc(struct cleanup_message *m, struct str addresses); // a blind copy to each
-void cleanup_find_bcc(struct cleanup_message *m) CO; // always_bcc and sender_bcc_maps
-void cleanup_add_collected(struct cleanup_message *m) CO; // the recipients of bcc and from_headers
+void cleanup_find_bcc(struct cleanup_message *m) CO;                   // always_bcc and sender_bcc_maps
+void cleanup_add_collected(struct cleanup_message *m) CO;              // the recipients of bcc and from_headers
 struct str cleanup_map_sender(struct cleanup_message *m, struct str sender) CO;
 // An address in a header after rewriting and canonical mapping; the address itself when nothing applies.
 struct str cleanup_map_header_address(struct cleanup_message *m, struct str address, bool is_recipient) CO;

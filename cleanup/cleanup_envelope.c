@@ -193,7 +193,8 @@ static void take_recipients(struct cleanup_message *m, const struct ipc_view *v)
 static void wait_for_queue_manager(struct cleanup_message *m) CO
 {
     const struct settings *s = m->daemon->settings;
-    if (s->in_flow_delay > 0 && !(m->flags & SUBMIT_BOUNCE) && in_flow_is_behind(m->daemon->in_flow, s->default_process_limit))
+    if (s->in_flow_delay > 0 && !(m->flags & SUBMIT_BOUNCE) &&
+        in_flow_is_behind(m->daemon->in_flow, s->default_process_limit))
         co_sleep_until(clock_deadline(s->in_flow_delay));
 }
 

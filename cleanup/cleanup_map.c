@@ -275,8 +275,8 @@ static bool expand_one(struct expanding *x, size_t at) CO
     return found > 0;
 }
 
-// Its delivery ends here: who asked for a report of success gets it now, and none from the addresses behind the alias (RFC 3461
-// 5.2.7.3). Where it cannot be recorded, those report instead.
+// Its delivery ends here: who asked for a report of success gets it now, and none from the addresses behind the alias
+// (RFC 3461 5.2.7.3). Where it cannot be recorded, those report instead.
 static void report_expansion(struct cleanup_message *m, struct submit_recipient *r, struct str original) CO
 {
     struct err err = ERR_INIT;

@@ -21,7 +21,8 @@ void cleanup_drop_file(struct cleanup_message *m)
     if (m->fd < 0)
         return;
     if (queue_file_remove(m->daemon->queue_dirfd, &m->daemon->layout, m->queue, buf_str(&m->id), &err) < 0 ||
-        (m->has_trace && queue_file_remove(m->daemon->queue_dirfd, &m->daemon->layout, QUEUE_TRACE, buf_str(&m->id), &err) < 0))
+        (m->has_trace &&
+         queue_file_remove(m->daemon->queue_dirfd, &m->daemon->layout, QUEUE_TRACE, buf_str(&m->id), &err) < 0))
         cleanup_warn(m, "%s", err.text);
     close(m->fd);
     m->fd = -1;

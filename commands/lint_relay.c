@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// lint_relay.c: has the SMTP server's decisions judge mail from strangers to strangers, for each SMTP service of master.cf.
+// lint_relay.c: has the SMTP server's decisions judge mail from strangers to strangers, for each SMTP service of
+// master.cf.
 //
 // No name server and no table of another machine is asked: what would need them is passed over, which can only make the
 // server look more open, never less.
@@ -33,7 +34,8 @@ static bool row_sets(const struct master_row *row, const char *parameter)
 {
     for (size_t i = 0; row != NULL && i + 1 < row->argc; i++) {
         struct str value = row->argv[i + 1], name;
-        if (str_is(row->argv[i], STR("-o")) && str_cut(&value, '=', &name) && str_is(str_trim(name), str_from(parameter)))
+        if (str_is(row->argv[i], STR("-o")) && str_cut(&value, '=', &name) &&
+            str_is(str_trim(name), str_from(parameter)))
             return true;
     }
     return false;
@@ -87,7 +89,8 @@ static void report_open(struct service_proof *s, const struct access_trace *trac
     }
     if (permit != NULL && !str_is(permit->restriction, STR("permit_mynetworks"))) {
         lint_add(s->lint, KIND(LINT_ERROR, "open-relay"), place_of(s, permit->parameter),
-                 "%s: \"" STR_FMT "\" lets strangers such as %s relay through this host", permit->parameter, STR_ARG(permit->restriction), stranger);
+                 "%s: \"" STR_FMT "\" lets strangers such as %s relay through this host", permit->parameter,
+                 STR_ARG(permit->restriction), stranger);
     } else {
         lint_add(s->lint, KIND(LINT_ERROR, "open-relay"), place_of(s, "mynetworks"),
                  "mynetworks takes in strangers such as %s: they may relay through this host", stranger);
@@ -102,14 +105,23 @@ static bool has_skipped(const struct access_trace *trace)
     return false;
 }
 
-static bool is_let_through(struct service_proof *s, const char *stranger, const char *sender, struct access_trace *trace) CO
+static bool is_let_through(struct service_proof *s, const char *stranger, const char *sender,
+                           struct access_trace *trace) CO
 {
     struct net_addr addr;
     struct err err = ERR_INIT;
     struct access_verdict verdict;
-    struct access_facts facts = {.state = "RCPT", .protocol = "ESMTP", .client_name = STR("unknown"), .client_reverse = STR("unknown"),
-                                 .client_address = str_from(stranger), .client_addr = &addr, .client_port = STR("1024"), .sender = str_from(sender),
-                                 .helo = s->settings.myhostname, .recipient = STR("x@" FAR_DOMAIN), .instance = STR("0")};
+    struct access_facts facts = {.state = "RCPT",
+                                 .protocol = "ESMTP",
+                                 .client_name = STR("unknown"),
+                                 .client_reverse = STR("unknown"),
+                                 .client_address = str_from(stranger),
+                                 .client_addr = &addr,
+                                 .client_port = STR("1024"),
+                                 .sender = str_from(sender),
+                                 .helo = s->settings.myhostname,
+                                 .recipient = STR("x@" FAR_DOMAIN),
+                                 .instance = STR("0")};
     if (net_addr_parse(str_from(stranger), 25, &addr) < 0)
         return false;
     facts.client = arena_strf(&s->arena, "unknown[%s]", stranger);
@@ -124,9 +136,11 @@ static bool is_let_through(struct service_proof *s, const char *stranger, const 
 // Addresses far apart, and senders that forgers use.
 static void try_strangers(struct service_proof *s) CO
 {
-    static const char *const strangers[] = {"203.0.113.77", "198.51.100.1", "8.8.8.8", "45.1.2.3", "91.1.2.3", "150.1.2.3",
-                                            "185.1.2.3", "2001:db8::77", "2a00:1450::1", "2600:1f00::1"};
-    const char *const senders[] = {"x@elsewhere.invalid", "", arena_strf(&s->arena, "postmaster@" STR_FMT, STR_ARG(s->settings.myhostname)).ptr};
+    static const char *const strangers[] = {"203.0.113.77", "198.51.100.1", "8.8.8.8",   "45.1.2.3",
+                                            "91.1.2.3",     "150.1.2.3",    "185.1.2.3", "2001:db8::77",
+                                            "2a00:1450::1", "2600:1f00::1"};
+    const char *const senders[] = {"x@elsewhere.invalid", "",
+                                   arena_strf(&s->arena, "postmaster@" STR_FMT, STR_ARG(s->settings.myhostname)).ptr};
     bool is_open = false, is_unjudged = false;
     for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]) && !is_open; i++) {
         for (size_t k = 0; k < sizeof(senders) / sizeof(senders[0]) && !is_open; k++) {
@@ -139,8 +153,9 @@ static void try_strangers(struct service_proof *s) CO
         }
     }
     if (!is_open && is_unjudged && s->row == NULL)
-        lint_add(s->lint, KIND(LINT_NOTE, "unjudged"), place_of(s, "smtpd_relay_restrictions"),
-                 "name servers, policy servers and tables of other machines were not asked whether strangers may relay");
+        lint_add(
+            s->lint, KIND(LINT_NOTE, "unjudged"), place_of(s, "smtpd_relay_restrictions"),
+            "name servers, policy servers and tables of other machines were not asked whether strangers may relay");
 }
 
 static void open_service(struct service_proof *s, const struct proof *p)
@@ -160,7 +175,8 @@ static void open_service(struct service_proof *s, const struct proof *p)
         return;
     s->access = access_open(s->conf, &s->settings, s->route, &err);
     if (s->access == NULL)
-        lint_add(s->lint, KIND(LINT_ERROR, "bad-restriction"), place_of(s, "smtpd_relay_restrictions"), "the SMTP server does not start: %s", err.text);
+        lint_add(s->lint, KIND(LINT_ERROR, "bad-restriction"), place_of(s, "smtpd_relay_restrictions"),
+                 "the SMTP server does not start: %s", err.text);
 }
 
 static void prove_service(const struct proof *p, const struct master_row *row) CO

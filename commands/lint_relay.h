@@ -5,8 +5,8 @@
 
 #include "lib/conf/lint.h"
 
-// Adds a finding for each SMTP service that would take mail for any domain from anybody, and for those that would not start.
-// Looks at files only. Not to be called from a coroutine.
+// Adds a finding for each SMTP service that would take mail for any domain from anybody, and for those that would not
+// start. Looks at files only. Not to be called from a coroutine.
 void lint_relay_ask(struct lint *l, const char *dir, const char *const *overrides);
 
 #endif

@@ -17,7 +17,8 @@ struct postcat_options {
     bool is_verbose;    // -v: every record with its name
     int64_t skip;       // -s: begin at this offset
 };
-// Prints the file to standard output; `name` stands in the section lines. Dies when a record cannot be read. Returns the exit status.
+// Prints the file to standard output; `name` stands in the section lines. Dies when a record cannot be read. Returns
+// the exit status.
 int postcat_show(int fd, const char *name, const struct postcat_options *options);
 
 #endif

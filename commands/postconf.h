@@ -30,20 +30,20 @@ struct postconf_options {
     enum postconf_mode mode;
     enum postconf_edit edit;
     unsigned classes;
-    bool only_set;        // -n
-    bool defaults;        // -d
-    bool expands;         // -x
-    bool folds;           // -f
-    bool json;            // -j
-    bool no_names;        // -h
-    bool no_values;       // -H
-    bool is_quiet;        // -q
-    bool all_parameters;  // -PP: also those that a row does not set
-    const char *dir;      // -c
+    bool only_set;       // -n
+    bool defaults;       // -d
+    bool expands;        // -x
+    bool folds;          // -f
+    bool json;           // -j
+    bool no_names;       // -h
+    bool no_values;      // -H
+    bool is_quiet;       // -q
+    bool all_parameters; // -PP: also those that a row does not set
+    const char *dir;     // -c
     bool has_dir;
-    const char *tls_mode; // -T
+    const char *tls_mode;                              // -T
     const char *overrides[POSTCONF_OVERRIDES_MAX + 1]; // -o, ends with NULL
-    char **names;         // what stands after the options, ends with NULL
+    char **names;                                      // what stands after the options, ends with NULL
 };
 // Fills *o or dies with one line that says which options do not go together.
 void postconf_parse(struct postconf_options *o, int argc, char **argv);
@@ -57,7 +57,8 @@ struct postconf_option {
     bool is_override;       // -o
     struct str name, value; // of -o
 };
-bool postconf_next_option(const struct master_row *row, size_t *at, struct postconf_option *option_r); // *at starts as 0
+bool postconf_next_option(const struct master_row *row, size_t *at,
+                          struct postconf_option *option_r); // *at starts as 0
 void postconf_add_column(struct buf *out, const struct master_row *row, unsigned column);
 void postconf_add_row(struct buf *out, const struct master_row *row, bool folds); // no newline at the end
 bool postconf_matches(struct str pattern, struct str text);                       // "*" matches all
@@ -86,16 +87,17 @@ struct postconf {
 void postconf_learn(struct postconf *p);
 void postconf_release(struct postconf *p);
 
-int postconf_print_main(struct postconf *p);   // exit status
-int postconf_print_master(struct postconf *p); // -M -F -P
-int postconf_print_origin(struct postconf *p); // --origin: where each value comes from
-void postconf_warn(struct postconf *p);        // unused and undefined names
-bool postconf_print_fixed(const struct postconf_options *o); // -a -A -l -m -T: false when the mode is another
+int postconf_print_main(struct postconf *p);                     // exit status
+int postconf_print_master(struct postconf *p);                   // -M -F -P
+int postconf_print_origin(struct postconf *p);                   // --origin: where each value comes from
+void postconf_warn(struct postconf *p);                          // unused and undefined names
+bool postconf_print_fixed(const struct postconf_options *o);     // -a -A -l -m -T: false when the mode is another
 void postconf_print_templates(const struct postconf_options *o); // -b -t
 // One "name = value" line by the options: blanks between words become one, long lines fold.
 void postconf_print_line(const struct postconf_options *o, struct str name, struct str value);
 
-// Edits DIR/main.cf or, with -M -F -P, DIR/master.cf: a changed copy is renamed over it. Comments, order, owner and mode stay.
+// Edits DIR/main.cf or, with -M -F -P, DIR/master.cf: a changed copy is renamed over it. Comments, order, owner and
+// mode stay.
 int postconf_edit(const struct postconf_options *o, struct err *err);
 // The new text of main.cf: pure. `edits` ends with NULL: values for -e, names for -X and -#.
 int postconf_edit_text(struct str text, enum postconf_edit edit, char *const *edits, struct buf *out, struct err *err);

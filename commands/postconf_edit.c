@@ -31,7 +31,8 @@ static int add_change(struct editor *e, const char *text, struct err *err)
     bool is_name = c.name.len > 0 && str_find(c.name, ' ') < 0 && str_find(c.name, '\t') < 0 && c.name.ptr[0] != '#';
     if (e->edit == POSTCONF_EDIT_SET && (!has_value || !is_name))
         return err_set(err, ERR_PERMANENT, "%s: \"%s\"",
-                       has_value && c.name.len == 0 ? "missing attribute name" : "missing '=' after attribute name", text);
+                       has_value && c.name.len == 0 ? "missing attribute name" : "missing '=' after attribute name",
+                       text);
     if (e->edit != POSTCONF_EDIT_SET && (has_value || !is_name))
         return err_set(err, ERR_PERMANENT, "-X and -# take names without value: \"%s\"", text);
     for (size_t i = 0; i < e->count; i++)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postconf_edit_master.c: changes rows, columns and -o options in the text of master.cf; what is not named stays byte for byte.
+// postconf_edit_master.c: changes rows, columns and -o options in the text of master.cf; what is not named stays byte
+// for byte.
 #include "commands/postconf.h"
 #include "lib/base/log.h"
 #include "lib/conf/master_cf.h"
@@ -120,8 +121,8 @@ static size_t mark_targets(struct editor *e, const struct request *r)
     size_t count = 0;
     for (size_t i = 0; i < e->count; i++) {
         struct piece *p = &e->pieces[i];
-        p->is_target = p->row != NULL && postconf_matches(r->part[0], p->row->name) &&
-                       postconf_matches(r->part[1], p->row->type);
+        p->is_target =
+            p->row != NULL && postconf_matches(r->part[0], p->row->name) && postconf_matches(r->part[1], p->row->type);
         count += p->is_target;
     }
     return count;
@@ -133,7 +134,8 @@ static void replace_row(struct editor *e, const struct request *r)
     struct piece *place = NULL;
     for (size_t i = 0; i < e->count; i++) {
         struct piece *p = &e->pieces[i];
-        bool is_same = p->row != NULL && str_is(p->row->name, r->new_row->name) && str_is(p->row->type, r->new_row->type);
+        bool is_same =
+            p->row != NULL && str_is(p->row->name, r->new_row->name) && str_is(p->row->type, r->new_row->type);
         if (is_same || (p->is_target && place == NULL))
             place = p;
     }
@@ -151,8 +153,10 @@ static void replace_row(struct editor *e, const struct request *r)
     place->row = r->new_row;
 }
 
-// The options of `row` without those that set `name` ("*": any), and with "name=value" behind them unless value is NULL.
-static struct master_row change_option(struct editor *e, const struct master_row *row, struct str name, struct str value)
+// The options of `row` without those that set `name` ("*": any), and with "name=value" behind them unless value is
+// NULL.
+static struct master_row change_option(struct editor *e, const struct master_row *row, struct str name,
+                                       struct str value)
 {
     struct master_row changed = *row;
     struct postconf_option option;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postconf_file.c: replaces main.cf or master.cf by its edited text.
 //
-// The work file (FILE.tmp) is locked while it is made, so that editors take turns; the old file stays whole until the rename.
+// The work file (FILE.tmp) is locked while it is made, so that editors take turns; the old file stays whole until the
+// rename.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -71,8 +72,7 @@ static int replace_file(const struct postconf_options *o, const char *path, cons
         return -1;
     if (stat(path, &st) != 0)
         err_errno(err, "open %s", path);
-    else if (sys_read_file(path, FILE_MAX, &old, err) == 0 &&
-             new_text(o, buf_str(&old), &text, err) == 0)
+    else if (sys_read_file(path, FILE_MAX, &old, err) == 0 && new_text(o, buf_str(&old), &text, err) == 0)
         status = write_work_file(fd, work, &text, &st, err);
     if (status == 0 && rename(work, path) != 0)
         status = err_errno(err, "rename %s to %s", work, path);

@@ -53,7 +53,8 @@ static struct master_row expanded_row(struct postconf *p, const struct master_ro
     return copy;
 }
 
-static void print_full_name(const struct postconf_options *o, const struct master_row *row, struct str last, struct str value)
+static void print_full_name(const struct postconf_options *o, const struct master_row *row, struct str last,
+                            struct str value)
 {
     struct buf name = BUF_INIT;
     buf_addf(&name, STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(row->name), STR_ARG(row->type), STR_ARG(last));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postconf_names.c: which parameter names mean something: built-in ones, those of each service, those that other values use.
+// postconf_names.c: which parameter names mean something: built-in ones, those of each service, those that other values
+// use.
 #include <unistd.h>
 
 #include "commands/postconf.h"
@@ -137,7 +138,8 @@ static void learn_user_names(struct postconf *p)
         collect_references(e.value, &p->main_names);
     at = 0;
     while (conf_next(p->conf, &at, &e))
-        if (map_get(&p->main_names, e.name) != NULL || map_get(&p->master_names, e.name) != NULL || belongs_to_table(p, e.name))
+        if (map_get(&p->main_names, e.name) != NULL || map_get(&p->master_names, e.name) != NULL ||
+            belongs_to_table(p, e.name))
             add_known(p, e.name.ptr, NULL, POSTCONF_USER, true);
 }
 
@@ -184,7 +186,8 @@ static void warn_unused_overrides(const struct postconf *p)
     const struct map_entry *e;
     while ((e = map_next(&p->master_set, &it)) != NULL)
         if (!is_used(p, e->key))
-            log_warn("%s/master.cf: unused parameter: " STR_FMT "=%s", p->options->dir, STR_ARG(e->key), (const char *)e->value);
+            log_warn("%s/master.cf: unused parameter: " STR_FMT "=%s", p->options->dir, STR_ARG(e->key),
+                     (const char *)e->value);
 }
 
 void postconf_warn(struct postconf *p)
@@ -193,7 +196,8 @@ void postconf_warn(struct postconf *p)
     size_t at = 0;
     while (p->options->mode == POSTCONF_MAIN && conf_next(p->conf, &at, &e))
         if (map_get(&p->known, e.name) == NULL)
-            log_warn("%s/main.cf: unused parameter: " STR_FMT "=" STR_FMT, p->options->dir, STR_ARG(e.name), STR_ARG(e.value));
+            log_warn("%s/main.cf: unused parameter: " STR_FMT "=" STR_FMT, p->options->dir, STR_ARG(e.name),
+                     STR_ARG(e.value));
     warn_unused_overrides(p);
     warn_undefined(p, &p->main_names, "main.cf");
     warn_undefined(p, &p->master_names, "master.cf");

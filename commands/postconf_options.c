@@ -20,27 +20,35 @@ static const struct {
     char letter;
     enum postconf_mode mode;
     const char *refused; // options that mean nothing with it
-} modes[] = {{'a', POSTCONF_SERVERS, "#HXdefhnox"},  {'A', POSTCONF_CLIENTS, "#HXdefhnox"},
-             {'b', POSTCONF_EXPANDED, "#HXdefhnox"}, {'F', POSTCONF_FIELDS, "#Xdn"},
-             {'l', POSTCONF_LOCKS, "#HXdefhnox"},    {'m', POSTCONF_TYPES, "#HXdefhnox"},
-             {'M', POSTCONF_MASTER, "Hdhn"},         {'p', POSTCONF_MAIN, ""},
-             {'P', POSTCONF_PARAMS, "#dn"},          {'t', POSTCONF_TEMPLATES, "#HXdefhnox"},
-             {'T', POSTCONF_TLS, "#HXdefhnox"},      {ORIGIN_LETTER, POSTCONF_ORIGIN, "#HXdefhx"},
+} modes[] = {{'a', POSTCONF_SERVERS, "#HXdefhnox"},
+             {'A', POSTCONF_CLIENTS, "#HXdefhnox"},
+             {'b', POSTCONF_EXPANDED, "#HXdefhnox"},
+             {'F', POSTCONF_FIELDS, "#Xdn"},
+             {'l', POSTCONF_LOCKS, "#HXdefhnox"},
+             {'m', POSTCONF_TYPES, "#HXdefhnox"},
+             {'M', POSTCONF_MASTER, "Hdhn"},
+             {'p', POSTCONF_MAIN, ""},
+             {'P', POSTCONF_PARAMS, "#dn"},
+             {'t', POSTCONF_TEMPLATES, "#HXdefhnox"},
+             {'T', POSTCONF_TLS, "#HXdefhnox"},
+             {ORIGIN_LETTER, POSTCONF_ORIGIN, "#HXdefhx"},
              {LINT_LETTER, POSTCONF_LINT, "#HXdefhnx"}};
 enum { MODE_COUNT = sizeof(modes) / sizeof(modes[0]) };
 
 // Pairs that contradict each other, in the order in which they are named.
-static const char *const contradictions[] = {"de", "dn", "do", "dX", "d#", "ef", "eh", "eH", "en", "eo", "ex", "eX", "e#",
-                                             "fX", "f#", "hH", "hX", "h#", "HX", "H#", "nX", "n#", "oX", "o#", "xX", "x#",
-                                             "X#"};
+static const char *const contradictions[] = {"de", "dn", "do", "dX", "d#", "ef", "eh", "eH", "en",
+                                             "eo", "ex", "eX", "e#", "fX", "f#", "hH", "hX", "h#",
+                                             "HX", "H#", "nX", "n#", "oX", "o#", "xX", "x#", "X#"};
 
 static const char usage[] =
-    "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates, expanded)] [-c config_dir] "
+    "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates, expanded)] [-c "
+    "config_dir] "
     "[-C param_class] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf fields)] "
     "[-h (no names)] [-H (no values)] [-j (JSON)] [-l (lock types)] [-m (map types)] [-M (master.cf)] "
     "[-n (non-default parameters)] [-o name=value (override parameter value)] [-p (main.cf, default)] "
     "[-P (master.cf parameters)] [-q (no warnings)] [-t (bounce templates)] "
-    "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] [-X (exclude)] "
+    "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] [-X "
+    "(exclude)] "
     "[-# (comment-out)] [--lint (find mistakes)] [--origin (where values come from)] [name...]";
 
 static unsigned parse_classes(const char *text)
@@ -152,9 +160,8 @@ static bool may_edit(enum postconf_mode mode)
 
 void postconf_parse(struct postconf_options *o, int argc, char **argv)
 {
-    static const struct option long_options[] = {{"origin", no_argument, NULL, ORIGIN_LETTER},
-                                                 {"lint", no_argument, NULL, LINT_LETTER},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"origin", no_argument, NULL, ORIGIN_LETTER}, {"lint", no_argument, NULL, LINT_LETTER}, {NULL, 0, NULL, 0}};
     struct line l = {.options = o};
     int letter;
     *o = (struct postconf_options){.classes = POSTCONF_ALL};

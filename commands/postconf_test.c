@@ -38,7 +38,8 @@ START_TEST(edit_of_a_name_over_lines)
     char change[] = "a=new", *changes[] = {change, NULL};
     struct buf out = BUF_INIT;
     struct err err = ERR_INIT;
-    ck_assert_int_eq(postconf_edit_text(STR("a\n# between\n  = 1\nb\nc = 2\n"), POSTCONF_EDIT_SET, changes, &out, &err), 0);
+    ck_assert_int_eq(postconf_edit_text(STR("a\n# between\n  = 1\nb\nc = 2\n"), POSTCONF_EDIT_SET, changes, &out, &err),
+                     0);
     ck_assert_str_eq(buf_cstr(&out), "a = new\n# between\nb\nc = 2\n");
     buf_release(&out);
 }
@@ -55,7 +56,8 @@ START_TEST(edit_errors)
 }
 END_TEST
 
-#define ROWS "# top\nsmtp inet n - n - - smtpd\n  -o a=1\n # in\n  -o b=2\n# next\nx unix - - n - - pipe flags=R argv=/bin/x"
+#define ROWS                                                                                                           \
+    "# top\nsmtp inet n - n - - smtpd\n  -o a=1\n # in\n  -o b=2\n# next\nx unix - - n - - pipe flags=R argv=/bin/x"
 
 static void expect_rows(enum postconf_mode mode, enum postconf_edit edit, const char *change, const char *expected)
 {
@@ -79,7 +81,8 @@ START_TEST(rows)
                 "# top\n#smtp inet n - n - - smtpd\n#  -o a=1\n # in\n#  -o b=2\n# next\n" PIPE_ROW);
     expect_rows(POSTCONF_MASTER, POSTCONF_EDIT_SET, "smtp/inet=smtp inet n - n - - smtpd",
                 "# top\n" SMTP_ROW " # in\n# next\n" PIPE_ROW);
-    expect_rows(POSTCONF_PARAMS, POSTCONF_EDIT_REMOVE, "smtp/inet/a", "# top\n" SMTP_ROW "    -o b=2\n # in\n# next\n" PIPE_ROW);
+    expect_rows(POSTCONF_PARAMS, POSTCONF_EDIT_REMOVE, "smtp/inet/a",
+                "# top\n" SMTP_ROW "    -o b=2\n # in\n# next\n" PIPE_ROW);
     expect_rows(POSTCONF_PARAMS, POSTCONF_EDIT_SET, "smtp/inet/b=3",
                 "# top\n" SMTP_ROW "    -o a=1\n    -o b=3\n # in\n# next\n" PIPE_ROW);
     expect_rows(POSTCONF_FIELDS, POSTCONF_EDIT_SET, "x/unix/process_limit=3",

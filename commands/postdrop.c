@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postdrop.c: stores one submission in the maildrop directory, durable before it says so, and wakes the pickup service.
 //
-// Trust: installed set-gid setgid_group: the caller's environment, descriptors, limits and input are hostile. Works while the
-// mail system is down. Removes its file unless everything, the end record included, was stored.
+// Trust: installed set-gid setgid_group: the caller's environment, descriptors, limits and input are hostile. Works
+// while the mail system is down. Removes its file unless everything, the end record included, was stored.
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -235,7 +235,8 @@ static const char *parse_arguments(int argc, char **argv)
     }
     if (dir != NULL && !conf_dir_is_allowed(dir)) // never another queue than the one that was meant
         die("configuration directory %s is not allowed here: list it in alternate_config_directories of the default "
-            "main.cf", dir);
+            "main.cf",
+            dir);
     return dir != NULL ? dir : conf_default_dir();
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postdrop_input.c: decides for each record of a submission whether and how it is stored.
 //
-// Trust: the input comes from any local user, this program has the rights of setgid_group: only known records and attributes
-// with valid values pass; numbers are written anew.
+// Trust: the input comes from any local user, this program has the rights of setgid_group: only known records and
+// attributes with valid values pass; numbers are written anew.
 #include "commands/postdrop.h"
 
 void postdrop_input_init(struct postdrop_input *in, int64_t content_limit)

@@ -61,11 +61,20 @@ static const struct {
     const char *input;
     int status;
 } refused[] = {
-    {"Sa|Rb|M|X|Q", POSTDROP_BAD},         {"Sa|Sb|Rc|M|X|E", POSTDROP_BAD}, {"Rb|Sa|M|X|E", POSTDROP_BAD},
-    {"Sa|M|X|E", POSTDROP_BAD},            {"Rb", POSTDROP_BAD},             {"Sa|Oold|Rb|M|X|E", POSTDROP_BAD},
-    {"Sa\nb|Rb|M|X|E", POSTDROP_BAD},      {"Sa|Rb\r|M|X|E", POSTDROP_BAD},  {"Sa|Rb|M|p123|X|E", POSTDROP_BAD},
-    {"Sa|Rb|M|X|Ssecond|E", POSTDROP_BAD}, {"Cx|Sa", POSTDROP_BAD},          {"Sa|Rb|M|X|E|Rc", POSTDROP_BAD},
-    {"Sa|R|M|X|E", POSTDROP_BAD},          {"Sa|Rb|M|N12345678901|X|E", POSTDROP_SIZE},
+    {"Sa|Rb|M|X|Q", POSTDROP_BAD},
+    {"Sa|Sb|Rc|M|X|E", POSTDROP_BAD},
+    {"Rb|Sa|M|X|E", POSTDROP_BAD},
+    {"Sa|M|X|E", POSTDROP_BAD},
+    {"Rb", POSTDROP_BAD},
+    {"Sa|Oold|Rb|M|X|E", POSTDROP_BAD},
+    {"Sa\nb|Rb|M|X|E", POSTDROP_BAD},
+    {"Sa|Rb\r|M|X|E", POSTDROP_BAD},
+    {"Sa|Rb|M|p123|X|E", POSTDROP_BAD},
+    {"Sa|Rb|M|X|Ssecond|E", POSTDROP_BAD},
+    {"Cx|Sa", POSTDROP_BAD},
+    {"Sa|Rb|M|X|E|Rc", POSTDROP_BAD},
+    {"Sa|R|M|X|E", POSTDROP_BAD},
+    {"Sa|Rb|M|N12345678901|X|E", POSTDROP_SIZE},
     {"Sa|Lsmtp:filter|Rb|M|X|E", POSTDROP_BAD},
 };
 

@@ -49,7 +49,8 @@ static void parse_options(int argc, char **argv)
         usage();
 }
 
-// Where there are several instances, the command goes to a program that runs it for each; which it does with MAIL_CONFIG set.
+// Where there are several instances, the command goes to a program that runs it for each; which it does with
+// MAIL_CONFIG set.
 static void run_wrapper(struct control *c, char **words)
 {
     const char *argv[WRAPPER_WORDS_MAX];

@@ -31,7 +31,7 @@ int control_check(struct control *c);           // creates what is missing, repo
 int control_set_permissions(struct control *c); // repairs owners and modes
 bool control_prepare(struct control *c);        // the fatal part of check: false when the system cannot start
 
-void control_check_queue(struct control *c); // runs postsuper: names, directories, stray files
+void control_check_queue(struct control *c);        // runs postsuper: names, directories, stray files
 bool control_master_cf_is_sound(struct control *c); // logs what is wrong
 
 // postfix_staging.c: makes staging/ where it is of use; logs when that fails: mail flows without it
@@ -51,7 +51,7 @@ int control_logrotate(struct control *c);
 // postfix.c
 void control_know_users(struct control *c); // mail_owner and setgid_group, as the settings name them
 
-pid_t control_master_pid(struct control *c); // 0: not running
+pid_t control_master_pid(struct control *c);  // 0: not running
 pid_t control_running_pid(struct control *c); // dies when it is not running
 
 #endif

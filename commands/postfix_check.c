@@ -49,7 +49,9 @@ enum { EXPECTED_COUNT = sizeof expected / sizeof expected[0] };
 static const char *place_path(struct control *c, const struct expected *e)
 {
     const struct settings *s = &c->settings;
-    struct str dir = e->place == PLACE_QUEUE ? s->queue_directory : e->place == PLACE_DATA ? s->data_directory : s->command_directory;
+    struct str dir = e->place == PLACE_QUEUE  ? s->queue_directory
+                     : e->place == PLACE_DATA ? s->data_directory
+                                              : s->command_directory;
     if (e->name[0] == '\0')
         return dir.ptr;
     return arena_strf(&c->arena, STR_FMT "/%s", STR_ARG(dir), e->name).ptr;
@@ -206,7 +208,8 @@ void control_check_queue(struct control *c)
 static unsigned report_foreign_files_of(struct control *c, const char *queue, struct buf *path)
 {
     const struct settings *set = &c->settings;
-    struct queue_layout layout = queue_layout_of(set->hash_queue_names, set->hash_queue_depth, set->enable_long_queue_ids);
+    struct queue_layout layout =
+        queue_layout_of(set->hash_queue_names, set->hash_queue_depth, set->enable_long_queue_ids);
     struct err err = ERR_INIT;
     struct str id;
     struct stat st;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postfix_drain.c: takes no more mail, waits until what is queued has left, and stops the mail system.
 //
-// master is told by a mark (lib/conf/drain.h) and a reload. Trust: as the rest of the command; queue directories are only counted.
+// master is told by a mark (lib/conf/drain.h) and a reload. Trust: as the rest of the command; queue directories are
+// only counted.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,20 +21,20 @@ enum {
     MAILDROP_SECONDS = 10, // how long submitted mail may take to be picked up before
     LOOK_MS = 250,
     LOOK_MS_MAX = 5000,
-    SHARE = 10,        // of the time at most one tenth is spent on counting
-    SAY_SECONDS = 60,  // between two lines of the log
-    FLUSHES = 2,       // deferred mail is tried at once: by the former queue manager's successor, whenever that is up
+    SHARE = 10,       // of the time at most one tenth is spent on counting
+    SAY_SECONDS = 60, // between two lines of the log
+    FLUSHES = 2,      // deferred mail is tried at once: by the former queue manager's successor, whenever that is up
     FLUSH_AFTER_MS = 1000,
     FLUSH_FACTOR = 4,
 };
 
 struct drain {
     struct control *control;
-    struct str nexthop;  // --to, or ""
-    int64_t deadline;    // --timeout, or CLOCK_NEVER
-    bool cancels;        // --cancel
+    struct str nexthop; // --to, or ""
+    int64_t deadline;   // --timeout, or CLOCK_NEVER
+    bool cancels;       // --cancel
     bool is_terminal;
-    int64_t next_line;   // clock_ms
+    int64_t next_line; // clock_ms
     int64_t next_flush, flush_pause;
     unsigned flushes;
 };
@@ -78,7 +79,8 @@ static void write_mark(struct drain *d)
     struct stat st;
     struct err err = ERR_INIT;
     struct str text = arena_strf(&c->arena, STR_FMT "\n", STR_ARG(d->nexthop));
-    struct sys_open how = {drain_mark_path(&c->settings, &c->arena).ptr, O_WRONLY | O_CREAT | O_TRUNC, 0644, (uid_t)-1, (gid_t)-1};
+    struct sys_open how = {drain_mark_path(&c->settings, &c->arena).ptr, O_WRONLY | O_CREAT | O_TRUNC, 0644, (uid_t)-1,
+                           (gid_t)-1};
     int fd = sys_safe_open(&how, &st, &err);
     if (fd < 0)
         die("%s", err.text);
@@ -131,8 +133,8 @@ static void count_all(struct queue_sizes *s)
     s->deferred = count_queue(QUEUE_DEFERRED);
 }
 
-// Messages move between the queues while they are counted: empty is what was found empty three times, in the direction in which
-// messages move, and in the other.
+// Messages move between the queues while they are counted: empty is what was found empty three times, in the direction
+// in which messages move, and in the other.
 static bool is_empty(struct queue_sizes *s)
 {
     for (int i = 0; i < 3; i++) {
@@ -154,11 +156,12 @@ static void pause_ms(int64_t ms)
 static void say(struct drain *d, const struct queue_sizes *s)
 {
     if (d->is_terminal) {
-        fprintf(stderr, "\r\033[Kdraining: %zu queued (%zu incoming, %zu active, %zu deferred)", leaving(s), s->incoming, s->active,
-                s->deferred);
+        fprintf(stderr, "\r\033[Kdraining: %zu queued (%zu incoming, %zu active, %zu deferred)", leaving(s),
+                s->incoming, s->active, s->deferred);
     } else if (clock_ms() >= d->next_line) {
         d->next_line = clock_deadline(SAY_SECONDS);
-        log_info("draining: %zu queued (%zu incoming, %zu active, %zu deferred)", leaving(s), s->incoming, s->active, s->deferred);
+        log_info("draining: %zu queued (%zu incoming, %zu active, %zu deferred)", leaving(s), s->incoming, s->active,
+                 s->deferred);
     }
 }
 
@@ -250,7 +253,8 @@ int control_drain(struct control *c)
     bool is_done = wait_until_empty(&d, &sizes);
     end_line(&d);
     if (!is_done)
-        die("time is up: %zu message%s left; delivery goes on, no mail is accepted (postfix stop, or postfix drain --cancel)",
+        die("time is up: %zu message%s left; delivery goes on, no mail is accepted (postfix stop, or postfix drain "
+            "--cancel)",
             leaving(&sizes), leaving(&sizes) == 1 ? " is" : "s are");
     log_info("the mail queue is empty");
     control_stop(c);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postfix_logrotate.c: rotation of maillog_file: a new name, a new file, and compression once nobody writes to the old one.
+// postfix_logrotate.c: rotation of maillog_file: a new name, a new file, and compression once nobody writes to the old
+// one.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postfix_staging.c: the directories in which queue files are begun, where the file system is quicker with several of them.
-// Trust: staging/ is root's own, so nobody can put a link in the place of what is made in it.
+// postfix_staging.c: the directories in which queue files are begun, where the file system is quicker with several of
+// them. Trust: staging/ is root's own, so nobody can put a link in the place of what is made in it.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -43,7 +43,8 @@ void control_prepare_staging(struct control *c)
         rc = spread(staging, &err);
     // The last one first: queue_is_staged asks for the first.
     for (int i = QUEUE_STAGING_DIRS - 1; i >= 0 && rc == 0; i--)
-        rc = sys_make_dir(arena_strf(&c->arena, "%s/%02x", staging, (unsigned)i).ptr, 0700, c->owner.uid, (gid_t)-1, &err);
+        rc = sys_make_dir(arena_strf(&c->arena, "%s/%02x", staging, (unsigned)i).ptr, 0700, c->owner.uid, (gid_t)-1,
+                          &err);
     if (rc < 0)
         log_warn("%s: queue files are begun in incoming/, which is slower here", err.text);
 }

@@ -114,7 +114,8 @@ int control_quick_stop(struct control *c)
 {
     control_stop(c);
     struct stat st;
-    struct sys_open how = {program(c, c->settings.queue_directory, "quick-start"), O_WRONLY | O_CREAT, 0644, (uid_t)-1, (gid_t)-1};
+    struct sys_open how = {program(c, c->settings.queue_directory, "quick-start"), O_WRONLY | O_CREAT, 0644, (uid_t)-1,
+                           (gid_t)-1};
     int fd = sys_safe_open(&how, &st, NULL);
     if (fd >= 0)
         close(fd);

@@ -29,7 +29,8 @@ int main(int argc, char **argv)
     }
     if (argc != optind + 3)
         usage();
-    struct str class = str_from(argv[optind]), service = str_from(argv[optind + 1]), request = str_from(argv[optind + 2]);
+    struct str class = str_from(argv[optind]), service = str_from(argv[optind + 1]),
+               request = str_from(argv[optind + 2]);
     struct conf *conf = conf_open(conf_default_dir(), NULL, &err);
     if (conf == NULL || settings_load(conf, "postkick", &arena, settings, &err) < 0)
         die("%s", err.text);
@@ -43,8 +44,8 @@ int main(int argc, char **argv)
     struct str path = arena_strf(&arena, STR_FMT "/" STR_FMT, STR_ARG(class), STR_ARG(service));
     if (ipc_trigger(path.ptr, request, &err) < 0) {
         log_warn("unable to look up " STR_FMT ": %s", STR_ARG(path), err.errnum ? strerror(err.errnum) : err.text);
-        log_warn("Cannot contact class " STR_FMT " service " STR_FMT " - perhaps the mail system is down", STR_ARG(class),
-                 STR_ARG(service));
+        log_warn("Cannot contact class " STR_FMT " service " STR_FMT " - perhaps the mail system is down",
+                 STR_ARG(class), STR_ARG(service));
         return 1;
     }
     conf_free(conf);

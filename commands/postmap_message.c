@@ -41,7 +41,8 @@ static void take_header(struct message_keys *k, struct str header)
     if (!k->follows_mime || !header_split(header, &name, &value) || !str_is_nocase(name, STR("Content-Type")))
         return;
     value = str_trim(value);
-    k->opens_message = str_starts_nocase(value, STR("message/rfc822")) || str_starts_nocase(value, STR("message/global"));
+    k->opens_message =
+        str_starts_nocase(value, STR("message/rfc822")) || str_starts_nocase(value, STR("message/global"));
     struct str boundary = str_starts_nocase(value, STR("multipart/")) ? find_boundary(value) : STR("");
     if (boundary.len > 0 && k->depth < MESSAGE_DEPTH_MAX)
         k->boundaries[k->depth++] = arena_str(&k->arena, boundary);

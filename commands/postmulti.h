@@ -19,7 +19,7 @@ struct postmulti_options {
     bool is_all, is_reversed, is_json;
     const char *group, *instance;     // -g, -i: which ones
     const char *new_name, *new_group; // -I, -G; "-" is none
-    char **words;       // the command, or name=value
+    char **words;                     // the command, or name=value
 };
 
 struct postmulti {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postmulti_edit.c: makes, takes in, gives up and removes instances, and changes their names, groups and state.
 //
-// main.cf is edited by postconf, which replaces the file in one step. Trust: the administrator's arguments and configurations; nothing is
-// followed when directories are removed.
+// main.cf is edited by postconf, which replaces the file in one step. Trust: the administrator's arguments and
+// configurations; nothing is followed when directories are removed.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,8 @@ static void change(struct changes *c, const char *name, struct str value)
 
 static void apply(struct postmulti *pm, struct str dir, const struct changes *c)
 {
-    const char *path = arena_strf(&pm->arena, STR_FMT "/postconf", STR_ARG(pm->instances[0].settings->command_directory)).ptr;
+    const char *path =
+        arena_strf(&pm->arena, STR_FMT "/postconf", STR_ARG(pm->instances[0].settings->command_directory)).ptr;
     const char *argv[SETTINGS_MAX + 8] = {path, "-c", dir.ptr, "-e"};
     for (size_t i = 0; i < c->count; i++)
         argv[4 + i] = c->words[i];
@@ -96,7 +97,8 @@ static void check_name(const char *what, struct str name)
 {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
-        bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.';
         if (!is_safe || name.len > NAME_LENGTH_MAX)
             die("Unsafe characters in new instance %s: '%s'", what, name.ptr);
     }
@@ -283,7 +285,8 @@ static void create(struct postmulti *pm)
     struct changes c = no_changes(pm);
     need_init(pm);
     check_given(pm, true);
-    struct instance fresh = {.dir = place(pm, "config_directory", primary->dir), .settings = ARENA_NEW(&pm->arena, struct settings)};
+    struct instance fresh = {.dir = place(pm, "config_directory", primary->dir),
+                             .settings = ARENA_NEW(&pm->arena, struct settings)};
     fresh.settings->queue_directory = place(pm, "queue_directory", s->queue_directory);
     fresh.settings->data_directory = place(pm, "data_directory", s->data_directory);
     fresh.settings->multi_instance_name = none_if_dash(pm->options.new_name);
@@ -302,7 +305,8 @@ static void create(struct postmulti *pm)
     copy_file(pm, fresh.dir, "master.cf", NULL);
     apply(pm, fresh.dir, &c);
     const char *path = arena_strf(&pm->arena, STR_FMT "/postfix", STR_ARG(s->command_directory)).ptr;
-    const char *const argv[] = {path, "-c", fresh.dir.ptr, "check", NULL}; // makes the directories; the programs are not its own
+    const char *const argv[] = {path, "-c", fresh.dir.ptr, "check",
+                                NULL}; // makes the directories; the programs are not its own
     if (sys_run(path, argv) != 0)
         log_warn("the check of the new instance found errors");
     write_list(pm, STR(""), fresh.dir);
@@ -364,7 +368,8 @@ static void destroy(struct postmulti *pm)
     remove_below(AT_FDCWD, i->settings->queue_directory.ptr, 0);
     remove_below(AT_FDCWD, i->settings->data_directory.ptr, 0);
     for (size_t k = 0; k < sizeof files / sizeof files[0]; k++)
-        (void)!unlink(arena_strf(&pm->arena, STR_FMT "/%s", STR_ARG(i->dir), files[k]).ptr); // not each of them need exist
+        (void)!unlink(
+            arena_strf(&pm->arena, STR_FMT "/%s", STR_ARG(i->dir), files[k]).ptr); // not each of them need exist
     if (rmdir(i->dir.ptr) < 0)
         log_warn("cannot remove directory " STR_FMT ": %s", STR_ARG(i->dir), strerror(errno));
 }
@@ -374,13 +379,14 @@ int postmulti_edit(struct postmulti *pm)
     static const struct {
         const char *name;
         void (*run)(struct postmulti *pm);
-    } actions[] = {{"create", create},   {"destroy", destroy}, {"import", import}, {"deport", deport},
+    } actions[] = {{"create", create}, {"destroy", destroy}, {"import", import}, {"deport", deport},
                    {"enable", enable}, {"disable", disable}, {"assign", assign}, {"init", init}};
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
         if (strcmp(actions[i].name, pm->options.action) == 0) {
             actions[i].run(pm);
             return 0;
         }
-    die("Invalid '-e' edit action '%s'. Specify 'create', 'destroy', 'import', 'deport', 'enable', 'disable', 'assign' or 'init'",
+    die("Invalid '-e' edit action '%s'. Specify 'create', 'destroy', 'import', 'deport', 'enable', 'disable', 'assign' "
+        "or 'init'",
         pm->options.action);
 }

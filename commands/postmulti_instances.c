@@ -31,11 +31,12 @@ void instances_load(struct postmulti *pm)
     }
 }
 
-static void check_one(const struct instance *a, const struct instance *b, const char *parameter, struct str x, struct str y)
+static void check_one(const struct instance *a, const struct instance *b, const char *parameter, struct str x,
+                      struct str y)
 {
     if (x.len > 0 && str_is(x, y))
-        die("instance " STR_FMT ", %s=" STR_FMT " conflicts with instance " STR_FMT ", %s=" STR_FMT, STR_ARG(a->dir), parameter,
-            STR_ARG(x), STR_ARG(b->dir), parameter, STR_ARG(y));
+        die("instance " STR_FMT ", %s=" STR_FMT " conflicts with instance " STR_FMT ", %s=" STR_FMT, STR_ARG(a->dir),
+            parameter, STR_ARG(x), STR_ARG(b->dir), parameter, STR_ARG(y));
 }
 
 void instance_check_conflicts(const struct postmulti *pm, const struct instance *fresh)

@@ -112,8 +112,8 @@ static int run_postfix(const struct instance *i, const char *command, char **res
     return status;
 }
 
-// What starts the system only checks an instance that is not enabled; what controls a running one passes it over; what stops it goes the
-// other way round, to all.
+// What starts the system only checks an instance that is not enabled; what controls a running one passes it over; what
+// stops it goes the other way round, to all.
 int postmulti_postfix(struct postmulti *pm)
 {
     const struct settings *s = pm->instances[0].settings;

@@ -93,12 +93,9 @@ static void check_rights(struct postqueue *pq)
 enum long_option { OPTION_COUNT = 256, OPTION_DRY_RUN, OPTION_TOP, OPTION_LIMIT, OPTION_CRITERION };
 
 static const struct option long_options[] = {
-    {"count", no_argument, NULL, OPTION_COUNT},
-    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
-    {"top", required_argument, NULL, OPTION_TOP},
-    {"limit", required_argument, NULL, OPTION_LIMIT},
-    QUEUE_FILTER_LONG_OPTIONS(OPTION_CRITERION),
-    {NULL, 0, NULL, 0},
+    {"count", no_argument, NULL, OPTION_COUNT},   {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+    {"top", required_argument, NULL, OPTION_TOP}, {"limit", required_argument, NULL, OPTION_LIMIT},
+    QUEUE_FILTER_LONG_OPTIONS(OPTION_CRITERION),  {NULL, 0, NULL, 0},
 };
 
 static enum postqueue_top top_of(const char *word)

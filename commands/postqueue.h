@@ -30,8 +30,8 @@ struct postqueue {
 // Runs a coroutine on a loop of its own; returns what it left in pq->result.
 int postqueue_on_loop(void (*fn)(void *arg), struct postqueue *pq, void *arg);
 
-// postqueue_list.c: tells the messages that the options choose, from showq, or from the files when the mail system is down. Dies when
-// neither is possible.
+// postqueue_list.c: tells the messages that the options choose, from showq, or from the files when the mail system is
+// down. Dies when neither is possible.
 void postqueue_list(struct postqueue *pq, const struct queue_list_sink *sink);
 void postqueue_show(struct postqueue *pq); // -p, -j, --count, --top
 
@@ -54,7 +54,8 @@ struct postqueue_printer {
 void postqueue_printer_init(struct postqueue_printer *p, bool is_json, bool has_long_ids, struct str null_name);
 void postqueue_printer_release(struct postqueue_printer *p);
 struct queue_list_sink postqueue_printer_sink(struct postqueue_printer *p);
-int postqueue_printer_end(struct postqueue_printer *p); // the last message, and the totals. 0, -1 standard output failed
+int postqueue_printer_end(
+    struct postqueue_printer *p); // the last message, and the totals. 0, -1 standard output failed
 // To standard output. 0, -1; when the reader is gone (a pipe into head) the process ends silently.
 int postqueue_write(struct buf *out);
 

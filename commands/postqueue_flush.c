@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postqueue_flush.c: asks the queue manager for delivery attempts: of everything, of one message, of those that are chosen.
+// postqueue_flush.c: asks the queue manager for delivery attempts: of everything, of one message, of those that are
+// chosen.
 #include <errno.h>
 #include <stdio.h>
 
@@ -42,8 +43,8 @@ static void ask_site(void *arg)
     struct site_request *r = arg;
     struct postqueue *pq = r->pq;
     const struct settings *s = &pq->settings;
-    struct match_list *domains =
-        match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains", s->parent_domain_matches_subdomains, &pq->err);
+    struct match_list *domains = match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains",
+                                                         s->parent_domain_matches_subdomains, &pq->err);
     int found = domains == NULL ? -1 : match_list_has(domains, r->site, &pq->err);
     r->status = found < 0 ? FLUSH_FAILED : FLUSH_UNKNOWN_SITE;
     if (found > 0) {

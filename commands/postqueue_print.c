@@ -118,8 +118,8 @@ static void json_recipient(struct postqueue_printer *p, const struct queue_list_
     if (r->reason.len) {
         bool is_known = str_is(r->reason_kind, STR("delay_reason")) || str_is(r->reason_kind, STR("bounce_reason"));
         buf_add_cstr(b, ", ");
-        buf_add_json_pair(b, is_known ? r->reason_kind.ptr[0] == 'd' ? "delay_reason" : "bounce_reason" : "other_reason",
-                   r->reason);
+        buf_add_json_pair(
+            b, is_known ? r->reason_kind.ptr[0] == 'd' ? "delay_reason" : "bounce_reason" : "other_reason", r->reason);
     }
     buf_add_char(b, '}');
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // postqueue_top.c: counts queued mail by destination, sender or reason, and prints the largest groups.
-// Trust: names come from queue files, without control characters. Limits: GROUPS_MAX groups; what does not fit is counted as one.
+// Trust: names come from queue files, without control characters. Limits: GROUPS_MAX groups; what does not fit is
+// counted as one.
 #include <stdlib.h>
 
 #include "commands/postqueue.h"
@@ -13,8 +14,9 @@ struct group {
     int64_t messages, recipients, oldest, last_message;
 };
 
-static const char *const labels[] = {
-    [POSTQUEUE_TOP_DESTINATIONS] = "destination", [POSTQUEUE_TOP_SENDERS] = "sender", [POSTQUEUE_TOP_REASONS] = "reason"};
+static const char *const labels[] = {[POSTQUEUE_TOP_DESTINATIONS] = "destination",
+                                     [POSTQUEUE_TOP_SENDERS] = "sender",
+                                     [POSTQUEUE_TOP_REASONS] = "reason"};
 
 void postqueue_summary_init(struct postqueue_summary *s, enum postqueue_top top, struct str null_name)
 {
@@ -122,8 +124,8 @@ static void print_group(const struct postqueue_summary *s, const struct group *g
     if (is_json) {
         buf_add_char(out, '{');
         buf_add_json_pair(out, labels[s->top], g->name);
-        buf_addf(out, ", \"messages\": %lld, \"recipients\": %lld, \"oldest_arrival_time\": %lld}\n", (long long)g->messages,
-                 (long long)g->recipients, (long long)g->oldest);
+        buf_addf(out, ", \"messages\": %lld, \"recipients\": %lld, \"oldest_arrival_time\": %lld}\n",
+                 (long long)g->messages, (long long)g->recipients, (long long)g->oldest);
         return;
     }
     add_age(&text, age);

@@ -34,20 +34,26 @@ struct simulation {
 
 static void usage(void)
 {
-    die("usage: postsim --client address [--name host] [--helo name] [--from sender] --to recipient ... [--sasl-user name] [--service name] "
+    die("usage: postsim --client address [--name host] [--helo name] [--from sender] --to recipient ... [--sasl-user "
+        "name] [--service name] "
         "[--ask-policy] [--json] [-c config_dir] [-o name=value]");
 }
 
 static void parse_options(int argc, char **argv, struct postsim *p)
 {
     enum { CLIENT = 1, NAME, HELO, FROM, TO, SASL_USER, SERVICE, ASK_POLICY, JSON };
-    static const struct option options[] = {
-        {"client", required_argument, NULL, CLIENT}, {"name", required_argument, NULL, NAME}, {"helo", required_argument, NULL, HELO},
-        {"from", required_argument, NULL, FROM},     {"to", required_argument, NULL, TO},     {"sasl-user", required_argument, NULL, SASL_USER},
-        {"service", required_argument, NULL, SERVICE}, {"ask-policy", no_argument, NULL, ASK_POLICY}, {"json", no_argument, NULL, JSON},
-        {NULL, 0, NULL, 0}};
-    const char **texts[] = {[CLIENT] = &p->client, [NAME] = &p->name, [HELO] = &p->helo, [FROM] = &p->sender, [SASL_USER] = &p->sasl_user,
-                            [SERVICE] = &p->service};
+    static const struct option options[] = {{"client", required_argument, NULL, CLIENT},
+                                            {"name", required_argument, NULL, NAME},
+                                            {"helo", required_argument, NULL, HELO},
+                                            {"from", required_argument, NULL, FROM},
+                                            {"to", required_argument, NULL, TO},
+                                            {"sasl-user", required_argument, NULL, SASL_USER},
+                                            {"service", required_argument, NULL, SERVICE},
+                                            {"ask-policy", no_argument, NULL, ASK_POLICY},
+                                            {"json", no_argument, NULL, JSON},
+                                            {NULL, 0, NULL, 0}};
+    const char **texts[] = {[CLIENT] = &p->client, [NAME] = &p->name,           [HELO] = &p->helo,
+                            [FROM] = &p->sender,   [SASL_USER] = &p->sasl_user, [SERVICE] = &p->service};
     for (int letter; (letter = getopt_long(argc, argv, "c:o:", options, NULL)) != -1;) {
         if (letter == 'c')
             p->config_dir = optarg;
@@ -146,7 +152,9 @@ static void describe_client(struct simulation *s) CO
 
 static void note_status(struct postsim_result *r, const struct access_verdict *v)
 {
-    int status = v->outcome == ACCESS_PASS ? POSTSIM_ACCEPTED : v->code / 100 == 4 ? POSTSIM_TEMPORARY : POSTSIM_REFUSED;
+    int status = v->outcome == ACCESS_PASS ? POSTSIM_ACCEPTED
+                 : v->code / 100 == 4      ? POSTSIM_TEMPORARY
+                                           : POSTSIM_REFUSED;
     if (r->status == POSTSIM_ACCEPTED || status == POSTSIM_REFUSED)
         r->status = status;
 }
@@ -154,7 +162,8 @@ static void note_status(struct postsim_result *r, const struct access_verdict *v
 static struct postsim_stage *begin_stage(struct postsim_result *r, const char *name, struct str recipient)
 {
     struct postsim_stage *at = &r->stages[r->stage_count++];
-    *at = (struct postsim_stage){.name = name, .recipient = recipient, .first_step = r->trace.count, .end_step = r->trace.count};
+    *at = (struct postsim_stage){
+        .name = name, .recipient = recipient, .first_step = r->trace.count, .end_step = r->trace.count};
     return at;
 }
 
@@ -166,7 +175,8 @@ static bool is_refused_by_form(struct simulation *s, const char *name, struct st
     if (address.len > 0 ? address_is_sane(address) && !access_is_malformed(s->session, address) : is_sender)
         return false;
     struct access_verdict *v = &begin_stage(s->result, name, recipient)->verdict;
-    *v = (struct access_verdict){.outcome = ACCESS_REFUSE, .code = 501, .reason = {.parameter = "the form of the address"}};
+    *v = (struct access_verdict){
+        .outcome = ACCESS_REFUSE, .code = 501, .reason = {.parameter = "the form of the address"}};
     strcpy(v->status, is_sender ? "5.1.7" : "5.1.3");
     strcpy(v->text, is_sender ? "Bad sender address syntax" : "Bad recipient address syntax");
     note_status(s->result, v);

@@ -21,8 +21,8 @@ struct postsim { // what is simulated
 };
 // One stage: what was walked through, and the answer.
 struct postsim_stage {
-    const char *name;           // "CONNECT" … "END-OF-MESSAGE"
-    struct str recipient;       // of RCPT
+    const char *name;            // "CONNECT" … "END-OF-MESSAGE"
+    struct str recipient;        // of RCPT
     size_t first_step, end_step; // in the trace
     struct access_verdict verdict;
 };

@@ -55,7 +55,8 @@ static void add_stage(struct buf *b, const struct postsim_result *r, const struc
         add_step(b, &r->trace.steps[i]);
     for (size_t i = 0; i < s->verdict.effect_count; i++)
         if (s->verdict.effects[i].kind != ACCESS_LOG)
-            buf_addf(b, "  the message: %s" STR_FMT "\n", s->verdict.effects[i].verb != NULL ? s->verdict.effects[i].verb : "prepend ",
+            buf_addf(b, "  the message: %s" STR_FMT "\n",
+                     s->verdict.effects[i].verb != NULL ? s->verdict.effects[i].verb : "prepend ",
                      STR_ARG(s->verdict.effects[i].verb != NULL ? STR("") : s->verdict.effects[i].value));
     if (s->verdict.outcome == ACCESS_PASS)
         return;
@@ -68,7 +69,8 @@ static void print_text(const struct postsim *p, const struct postsim_result *r)
 {
     static const char *const outcomes[] = {"accepted", "refused", "refused for now"};
     struct buf b = BUF_INIT;
-    buf_addf(&b, "client " STR_FMT ", helo <%s>, from <%s>\n", STR_ARG(r->client), p->helo != NULL ? p->helo : "", p->sender != NULL ? p->sender : "");
+    buf_addf(&b, "client " STR_FMT ", helo <%s>, from <%s>\n", STR_ARG(r->client), p->helo != NULL ? p->helo : "",
+             p->sender != NULL ? p->sender : "");
     for (size_t i = 0; i < r->stage_count; i++)
         add_stage(&b, r, &r->stages[i]);
     if (has_skipped(r))
@@ -121,7 +123,11 @@ static void add_json_stage(struct buf *b, const struct postsim_result *r, const 
     buf_add_char(b, '{');
     buf_add_json_pair(b, "stage", str_from(s->name));
     add_pair(b, "recipient", s->recipient);
-    add_pair(b, "outcome", str_from(v->outcome == ACCESS_PASS ? "accepted" : v->outcome == ACCESS_HANGUP ? "hangup" : v->code / 100 == 4 ? "temporary" : "refused"));
+    add_pair(b, "outcome",
+             str_from(v->outcome == ACCESS_PASS     ? "accepted"
+                      : v->outcome == ACCESS_HANGUP ? "hangup"
+                      : v->code / 100 == 4          ? "temporary"
+                                                    : "refused"));
     if (v->outcome == ACCESS_REFUSE)
         buf_addf(b, ", \"code\": %d", v->code);
     add_pair(b, "status", v->outcome == ACCESS_REFUSE ? str_from(v->status) : STR(""));
@@ -148,7 +154,8 @@ static void print_json(const struct postsim *p, const struct postsim_result *r)
     add_pair(&b, "helo", str_from(p->helo != NULL ? p->helo : ""));
     buf_add_cstr(&b, ", ");
     buf_add_json_pair(&b, "sender", str_from(p->sender != NULL ? p->sender : ""));
-    buf_addf(&b, ", \"outcome\": \"%s\", \"policy_asked\": %s, \"stages\": [", outcomes[r->status], p->asks_policy ? "true" : "false");
+    buf_addf(&b, ", \"outcome\": \"%s\", \"policy_asked\": %s, \"stages\": [", outcomes[r->status],
+             p->asks_policy ? "true" : "false");
     for (size_t i = 0; i < r->stage_count; i++) {
         if (i > 0)
             buf_add_cstr(&b, ", ");

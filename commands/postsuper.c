@@ -28,7 +28,8 @@ struct arguments {
 
 static void usage(void)
 {
-    die("usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (force-expire)] [-f queue_id (force-expire "
+    die("usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (force-expire)] [-f queue_id "
+        "(force-expire "
         "and release)] [-h queue_id (put on hold)] [-H queue_id (release from hold)] [-p (purge temporary files)] [-r "
         "queue_id (requeue)] [-s (structure fix)] [-S (redo structure fix)] [-v] [--from pattern] [--to pattern] "
         "[--to-domain pattern] [--age comparison] [--size comparison] [--status pattern] [--reason pattern] "
@@ -85,9 +86,8 @@ static void parse_arguments(struct postsuper *ps, struct arguments *a, int argc,
 
 static void take_queues(struct postsuper *ps, char **names)
 {
-    static const char *const known[] = {
-        QUEUE_DEFER, QUEUE_BOUNCE,   QUEUE_MAILDROP, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED,
-        QUEUE_HOLD,  QUEUE_TRACE,  "flush",        NULL};
+    static const char *const known[] = {QUEUE_DEFER,    QUEUE_BOUNCE, QUEUE_MAILDROP, QUEUE_INCOMING, QUEUE_ACTIVE,
+                                        QUEUE_DEFERRED, QUEUE_HOLD,   QUEUE_TRACE,    "flush",        NULL};
     for (; *names != NULL; names++) {
         unsigned i = 0;
         while (known[i] != NULL && strcmp(known[i], *names) != 0)

@@ -35,15 +35,18 @@ struct postsuper_action {
 const struct postsuper_action *postsuper_find_action(char letter);
 
 void postsuper_act(struct postsuper *ps, char action, struct str id); // on one message, in the queue where it is
-// On a message in that queue, if the criteria choose it. Is said to the log, or not. False: not there, not chosen, or failed.
-bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id, bool is_said);
+// On a message in that queue, if the criteria choose it. Is said to the log, or not. False: not there, not chosen, or
+// failed.
+bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id,
+                      bool is_said);
 void postsuper_remove_logs(struct postsuper *ps, struct str id);
-void postsuper_look_for_logs(struct postsuper *ps, bool looks); // finds out where none is to be removed; or forgets that
+void postsuper_look_for_logs(struct postsuper *ps,
+                             bool looks); // finds out where none is to be removed; or forgets that
 
 // postsuper_all.c: on ALL messages in the eligible queues; said message by message only when criteria choose.
 void postsuper_act_on_all(struct postsuper *ps, char action);
 
-void postsuper_summarize(const struct postsuper *ps); // how many messages, for each action that was asked for
+void postsuper_summarize(const struct postsuper *ps);     // how many messages, for each action that was asked for
 void postsuper_expect(struct postsuper *ps, char action); // will be summarized, even when nothing is done
 bool postsuper_queue_is_selected(const struct postsuper *ps, const char *queue);
 

@@ -14,11 +14,7 @@
 enum { MODE_EXPIRED = 0010 };
 
 static const struct postsuper_action actions[] = {
-    {'d',
-     NULL,
-     "removed",
-     "Deleted",
-     {QUEUE_MAILDROP, QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
+    {'d', NULL, "removed", "Deleted", {QUEUE_MAILDROP, QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
     {'e', NULL, "expired", "Force-expired", {QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
     {'f', NULL, "expired", "Force-expired", {QUEUE_HOLD, QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
     {'h', QUEUE_HOLD, "placed on hold", "Placed on hold", {QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, NULL}},
@@ -65,7 +61,8 @@ static int stat_file(const struct postsuper *ps, const char *queue, struct str i
                : -1;
 }
 
-// Sets the bit that makes the queue manager return the message at its next attempt. 0: it is not there, or has it already.
+// Sets the bit that makes the queue manager return the message at its next attempt. 0: it is not there, or has it
+// already.
 static int expire(const struct postsuper *ps, const char *queue, struct str id)
 {
     struct buf path = BUF_INIT;
@@ -155,15 +152,16 @@ static bool would_act(struct postsuper *ps, const struct postsuper_action *actio
     return true;
 }
 
-bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id, bool is_said)
+bool postsuper_act_in(struct postsuper *ps, const struct postsuper_action *action, const char *queue, struct str id,
+                      bool is_said)
 {
     struct err err = ERR_INIT;
     if (!is_chosen(ps, queue, id))
         return false;
     if (ps->is_dry_run)
         return would_act(ps, action, queue, id);
-    // First the logs: were they left behind alone, a later message with the same id would be said to have bounced. Those of
-    // requeued mail say who failed: pickup tells the sender.
+    // First the logs: were they left behind alone, a later message with the same id would be said to have bounced.
+    // Those of requeued mail say who failed: pickup tells the sender.
     if (action->letter == 'd' && exists(ps, queue, id))
         postsuper_remove_logs(ps, id);
     int rc = act_in_queue(ps, action, queue, id, &err);

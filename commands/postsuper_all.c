@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // postsuper_all.c: actions on ALL messages: one system call a message where nothing else is needed.
 //
-// The work is shared between processes, one a processor: each takes the messages of its share of the hash directories, so they do not wait
-// for each other's directory.
+// The work is shared between processes, one a processor: each takes the messages of its share of the hash directories,
+// so they do not wait for each other's directory.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,7 +88,8 @@ static void act_on_queue(struct work *w, const char *queue)
 static void act_on_queues(struct work *w)
 {
     for (const char *const *queue = w->action->from; *queue != NULL; queue++)
-        if (postsuper_queue_is_selected(w->ps, *queue) && queue_filter_may_match_queue(&w->ps->filter, str_from(*queue)))
+        if (postsuper_queue_is_selected(w->ps, *queue) &&
+            queue_filter_may_match_queue(&w->ps->filter, str_from(*queue)))
             act_on_queue(w, *queue);
     buf_release(&w->path);
     buf_release(&w->id);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
 // postsuper_structure.c: puts queue files where hash_queue_names and hash_queue_depth want them, gives them names that
-// match their inodes (after a copy or a restore, or when long ids were switched off), and removes stray temporary files.
+// match their inodes (after a copy or a restore, or when long ids were switched off), and removes stray temporary
+// files.
 //
-// A directory entry tells the inode, so a queue that is in order costs no look at its files. Stopped anywhere, the next run goes on: logs
-// get their message's new name first.
-// Limits: DEPTH_MAX levels of directories.
+// A directory entry tells the inode, so a queue that is in order costs no look at its files. Stopped anywhere, the next
+// run goes on: logs get their message's new name first. Limits: DEPTH_MAX levels of directories.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +71,8 @@ static int move_file(struct repair *r, const char *path, const char *queue, stru
 static bool target_is_free(struct repair *r, const char *queue, struct str id)
 {
     struct stat st;
-    return queue_path(&r->ps->layout, queue, id, &r->target) == 0 && lstat(buf_cstr(&r->target), &st) < 0 && errno == ENOENT;
+    return queue_path(&r->ps->layout, queue, id, &r->target) == 0 && lstat(buf_cstr(&r->target), &st) < 0 &&
+           errno == ENOENT;
 }
 
 static void rename_message(struct repair *r, const char *path, struct str old_id, struct str new_id)
@@ -82,8 +83,8 @@ static void rename_message(struct repair *r, const char *path, struct str old_id
         return;
     }
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++)
-        if (queue_path(&r->ps->layout, logs[i], old_id, &r->log_path) == 0 && access(buf_cstr(&r->log_path), F_OK) == 0 &&
-            move_file(r, buf_cstr(&r->log_path), logs[i], new_id) < 0)
+        if (queue_path(&r->ps->layout, logs[i], old_id, &r->log_path) == 0 &&
+            access(buf_cstr(&r->log_path), F_OK) == 0 && move_file(r, buf_cstr(&r->log_path), logs[i], new_id) < 0)
             return;
     if (move_file(r, path, r->queue, new_id) == 0)
         r->ps->renamed++;
@@ -236,8 +237,8 @@ static void purge_staging(struct repair *r)
 void postsuper_repair(struct postsuper *ps, bool fixes_structure, bool purges, bool checks_long_ids)
 {
     static const char *const logs[] = {QUEUE_DEFER, QUEUE_BOUNCE, QUEUE_TRACE, "flush", NULL};
-    static const char *const queues[] = {QUEUE_DEFER,  QUEUE_BOUNCE,   QUEUE_TRACE, "flush",     QUEUE_MAILDROP, QUEUE_INCOMING,
-                                         QUEUE_ACTIVE, QUEUE_DEFERRED, QUEUE_HOLD,  NULL};
+    static const char *const queues[] = {QUEUE_DEFER,    QUEUE_BOUNCE, QUEUE_TRACE,    "flush",    QUEUE_MAILDROP,
+                                         QUEUE_INCOMING, QUEUE_ACTIVE, QUEUE_DEFERRED, QUEUE_HOLD, NULL};
     struct repair r = {.ps = ps, .fixes = fixes_structure, .purges = purges, .checks_long_ids = checks_long_ids};
     unsigned renamed = ps->renamed;
     for (size_t i = 0; queues[i] != NULL; i++) {

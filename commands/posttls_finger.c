@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // posttls_finger.c: posttls-finger: connects to a mail server and says what TLS with it is like.
-// Trust: servers and name servers are hostile; runs with the caller's rights and keeps no secret but the caller's own key.
+// Trust: servers and name servers are hostile; runs with the caller's rights and keeps no secret but the caller's own
+// key.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +92,9 @@ static void use_certificates(struct finger *f)
     if (is_joint)
         add_files(f->chain_files, &text);
     else if (cert.len > 0)
-        add_files(arena_strf(&f->arena, STR_FMT "\n" STR_FMT, STR_ARG(key), STR_ARG(str_is(key, cert) ? STR("") : cert)), &text);
+        add_files(
+            arena_strf(&f->arena, STR_FMT "\n" STR_FMT, STR_ARG(key), STR_ARG(str_is(key, cert) ? STR("") : cert)),
+            &text);
     struct str rest = buf_str(&text);
     while (str_trim(rest).len > 0 && f->key_count < TLS_CHAINS_MAX) {
         // -k: whatever stands where, there is one key.

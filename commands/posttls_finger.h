@@ -25,12 +25,12 @@ struct finger {
     struct settings settings;
     // The command line.
     int family;
-    bool says_nothing;   // -c
-    bool prints_chain;   // -C
-    bool asks_insecure;  // -f
-    bool is_wrapper;     // -w
-    bool is_lmtp;        // -S
-    bool uses_srv;       // -R
+    bool says_nothing;  // -c
+    bool prints_chain;  // -C
+    bool asks_insecure; // -f
+    bool is_wrapper;    // -w
+    bool is_lmtp;       // -S
+    bool uses_srv;      // -R
     enum tls_level level;
     unsigned log;
     int64_t connect_timeout, command_timeout;
@@ -61,7 +61,8 @@ struct finger_host {
 void finger_options(struct finger *f, int argc, char **argv);
 // posttls_finger_probe.c: the whole probe, in a coroutine.
 void finger_probe(struct finger *f) CO;
-// posttls_finger_session.c: a conversation with one server, on a connected stream, which it frees. True: the TLS session is one of before.
+// posttls_finger_session.c: a conversation with one server, on a connected stream, which it frees. True: the TLS
+// session is one of before.
 struct finger_session {
     struct finger *f;
     const struct finger_host *host;
@@ -69,10 +70,10 @@ struct finger_session {
     bool is_mx_secure;
     enum tls_level level; // with DANE resolved
     struct tls_dane dane;
-    struct buf session;   // to resume, or empty
+    struct buf session; // to resume, or empty
     struct str session_name;
-    bool is_again;        // -r: a later connection
-    bool is_silent;       // the conversation is not told now
+    bool is_again;  // -r: a later connection
+    bool is_silent; // the conversation is not told now
 };
 bool finger_converse(struct finger_session *s, struct stream *stream) CO;
 // A line of output: "posttls-finger: TEXT".

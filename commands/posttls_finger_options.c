@@ -27,12 +27,25 @@ static unsigned log_bit(struct str word)
     static const struct {
         const char *word;
         unsigned bits;
-    } words[] = {{"0", 0}, {"none", 0}, {"1", FINGER_LOG_SUMMARY}, {"routine", FINGER_LOG_SUMMARY}, {"summary", FINGER_LOG_SUMMARY},
-                 {"2", LOG_DEBUG}, {"debug", LOG_DEBUG}, {"3", LOG_DEBUG | FINGER_LOG_BYTES}, {"ssl-expert", LOG_DEBUG | FINGER_LOG_BYTES},
-                 {"4", LOG_DEBUG | FINGER_LOG_BYTES}, {"ssl-developer", LOG_DEBUG | FINGER_LOG_BYTES},
-                 {"ssl-debug", FINGER_LOG_STEPS}, {"ssl-handshake-packet-dump", FINGER_LOG_BYTES}, {"ssl-session-packet-dump", FINGER_LOG_BYTES},
-                 {"untrusted", FINGER_LOG_UNTRUSTED}, {"peercert", FINGER_LOG_PEER}, {"certmatch", FINGER_LOG_MATCH | FINGER_LOG_PEER},
-                 {"cache", FINGER_LOG_CACHE}, {"verbose", LOG_VERBOSE}};
+    } words[] = {{"0", 0},
+                 {"none", 0},
+                 {"1", FINGER_LOG_SUMMARY},
+                 {"routine", FINGER_LOG_SUMMARY},
+                 {"summary", FINGER_LOG_SUMMARY},
+                 {"2", LOG_DEBUG},
+                 {"debug", LOG_DEBUG},
+                 {"3", LOG_DEBUG | FINGER_LOG_BYTES},
+                 {"ssl-expert", LOG_DEBUG | FINGER_LOG_BYTES},
+                 {"4", LOG_DEBUG | FINGER_LOG_BYTES},
+                 {"ssl-developer", LOG_DEBUG | FINGER_LOG_BYTES},
+                 {"ssl-debug", FINGER_LOG_STEPS},
+                 {"ssl-handshake-packet-dump", FINGER_LOG_BYTES},
+                 {"ssl-session-packet-dump", FINGER_LOG_BYTES},
+                 {"untrusted", FINGER_LOG_UNTRUSTED},
+                 {"peercert", FINGER_LOG_PEER},
+                 {"certmatch", FINGER_LOG_MATCH | FINGER_LOG_PEER},
+                 {"cache", FINGER_LOG_CACHE},
+                 {"verbose", LOG_VERBOSE}};
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (str_is_nocase(word, str_from(words[i].word)))
@@ -66,8 +79,9 @@ static bool take_text(struct finger *f, int letter, struct str value)
     struct {
         char letter;
         struct str *text;
-    } texts[] = {{'d', &f->digest},      {'F', &f->ca_file},   {'g', &f->grade},    {'h', &f->host_lookup}, {'k', &f->cert_file},
-                 {'K', &f->key_file},    {'M', &f->insecure_mx}, {'p', &f->protocols}, {'P', &f->ca_path},   {'s', &f->server_name}};
+    } texts[] = {{'d', &f->digest},    {'F', &f->ca_file},    {'g', &f->grade},       {'h', &f->host_lookup},
+                 {'k', &f->cert_file}, {'K', &f->key_file},   {'M', &f->insecure_mx}, {'p', &f->protocols},
+                 {'P', &f->ca_path},   {'s', &f->server_name}};
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].letter == letter) {

@@ -115,12 +115,14 @@ static void find_services(struct search *s) CO
         dns_query_end(query, &s->f->arena, s->deadline, &answer);
     s->is_mx_secure = answer.is_secure;
     if (answer.status != DNS_OK)
-        finger_say("Host or domain name not found. Name service error for name=" STR_FMT " type=SRV: %s", STR_ARG(name), dns_status_text(answer.status));
+        finger_say("Host or domain name not found. Name service error for name=" STR_FMT " type=SRV: %s", STR_ARG(name),
+                   dns_status_text(answer.status));
     if (answer.count > 0)
         qsort(answer.records, answer.count, sizeof answer.records[0], compare_services);
     for (size_t i = 0; i < answer.count; i++) {
         if (answer.records[i].name.len == 0)
-            finger_say("Domain " STR_FMT " does not offer the service " STR_FMT, STR_ARG(s->nexthop), STR_ARG(s->service));
+            finger_say("Domain " STR_FMT " does not offer the service " STR_FMT, STR_ARG(s->nexthop),
+                       STR_ARG(s->service));
         else
             add_addresses(s, answer.records[i].name, answer.records[i].port);
     }
@@ -144,8 +146,8 @@ static void find_hosts(struct search *s) CO
     if (status == DNS_NOT_FOUND || status == DNS_NO_DATA)
         add_addresses(s, s->nexthop, s->port);
     else if (status != DNS_OK)
-        finger_say("Host or domain name not found. Name service error for name=" STR_FMT " type=MX: %s", STR_ARG(s->nexthop),
-                   dns_status_text(status));
+        finger_say("Host or domain name not found. Name service error for name=" STR_FMT " type=MX: %s",
+                   STR_ARG(s->nexthop), dns_status_text(status));
     for (size_t i = 0; i < mx.count; i++) {
         if (mx.items[i].host.len == 0)
             finger_say("Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(s->nexthop));
@@ -177,8 +179,8 @@ static bool resolve_level(struct search *s, struct finger_session *session) CO
     }
     enum tls_dane_status status = tls_dane_lookup(&query, &f->arena, s->deadline, &session->dane);
     if (status == TLS_DANE_FOUND) {
-        finger_say("using DANE RR: %zu record%s of _%u._tcp." STR_FMT, session->dane.count, session->dane.count == 1 ? "" : "s",
-                   (unsigned)query.port, STR_ARG(session->dane.base));
+        finger_say("using DANE RR: %zu record%s of _%u._tcp." STR_FMT, session->dane.count,
+                   session->dane.count == 1 ? "" : "s", (unsigned)query.port, STR_ARG(session->dane.base));
         if (!s->is_mx_secure)
             session->level = TLS_LEVEL_HALF_DANE;
         return true;
@@ -197,7 +199,8 @@ static bool resolve_level(struct search *s, struct finger_session *session) CO
 
 static void say_failure(struct search *s, const struct finger_host *host, const char *why)
 {
-    finger_say("Failed to establish session to " STR_FMT " via " STR_FMT ": %s", STR_ARG(s->f->destination), STR_ARG(host->name), why);
+    finger_say("Failed to establish session to " STR_FMT " via " STR_FMT ": %s", STR_ARG(s->f->destination),
+               STR_ARG(host->name), why);
 }
 
 static struct stream *connect_to(struct search *s, const struct finger_host *host) CO
@@ -209,13 +212,16 @@ static struct stream *connect_to(struct search *s, const struct finger_host *hos
     if (stream != NULL)
         return stream;
     buf_addf(&why, "connect to %s: %s", host->place.ptr,
-             err.kind == ERR_TIMEOUT ? strerror(ETIMEDOUT) : err.errnum != 0 ? strerror(err.errnum) : err.text);
+             err.kind == ERR_TIMEOUT ? strerror(ETIMEDOUT)
+             : err.errnum != 0       ? strerror(err.errnum)
+                                     : err.text);
     say_failure(s, host, buf_cstr(&why));
     buf_release(&why);
     return NULL;
 }
 
-// Again and again until the server takes up a session of before: servers behind one address that share no cache are told apart so.
+// Again and again until the server takes up a session of before: servers behind one address that share no cache are
+// told apart so.
 static void reconnect(struct search *s, struct finger_session *session) CO
 {
     session->is_again = true;
@@ -266,7 +272,8 @@ static void probe_path(struct finger *f) CO
     if (net_addr_unix(str_slice(f->destination, 5, f->destination.len), &host->addr, &err) < 0)
         die("%s", err.text);
     host->name = s->nexthop;
-    host->place = arena_strf(&f->arena, STR_FMT "[" STR_FMT "]", STR_ARG(host->name), STR_ARG(str_slice(f->destination, 5, f->destination.len)));
+    host->place = arena_strf(&f->arena, STR_FMT "[" STR_FMT "]", STR_ARG(host->name),
+                             STR_ARG(str_slice(f->destination, 5, f->destination.len)));
     host->canonical = STR("");
     try_host(s, host);
 }

@@ -7,10 +7,10 @@
 #include "commands/posttls_finger.h"
 #include "lib/ipc/tls_service.h"
 
-#define LINE_MAX   2048
-#define LINES_MAX  500
-#define GREETING   220
-#define NAMES_MAX  210
+#define LINE_MAX  2048
+#define LINES_MAX 500
+#define GREETING  220
+#define NAMES_MAX 210
 
 // ---- SMTP
 
@@ -59,7 +59,8 @@ static int command(struct finger_session *s, struct stream *stream, const char *
 
 static int hello(struct finger_session *s, struct stream *stream, bool *has_starttls_r) CO
 {
-    struct str line = arena_strf(&s->f->arena, "%s " STR_FMT, s->f->is_lmtp ? "LHLO" : "EHLO", STR_ARG(s->f->settings.smtp_helo_name));
+    struct str line = arena_strf(&s->f->arena, "%s " STR_FMT, s->f->is_lmtp ? "LHLO" : "EHLO",
+                                 STR_ARG(s->f->settings.smtp_helo_name));
 
     return command(s, stream, line.ptr, has_starttls_r);
 }
@@ -78,7 +79,8 @@ static size_t add_names(struct finger_session *s, struct str *names)
             names[count++] = s->nexthop;
     }
     if (match->count == 0)
-        tls_words_add(match, s->level == TLS_LEVEL_VERIFY ? STR("hostname") : STR("nexthop dot-nexthop"), " ", &s->f->arena);
+        tls_words_add(match, s->level == TLS_LEVEL_VERIFY ? STR("hostname") : STR("nexthop dot-nexthop"), " ",
+                      &s->f->arena);
     for (size_t i = 0; i < match->count && count < NAMES_MAX; i++) {
         struct str word = match->items[i];
         if (str_is_nocase(word, STR("hostname")))
@@ -121,18 +123,20 @@ static void say_match(struct finger_session *s, const struct tls_info *info)
 static void say_tls(struct finger_session *s, const struct tls_info *info)
 {
     struct buf line = BUF_INIT;
-    const char *status = !info->has_certificate                                                ? "Anonymous"
-                         : info->is_matched && tls_level_must_match(s->level) && s->level != TLS_LEVEL_HALF_DANE ? "Verified"
-                         : (info->is_trusted && !tls_level_must_match(s->level)) || (info->is_matched && s->level == TLS_LEVEL_HALF_DANE) ? "Trusted"
-                                                                                               : "Untrusted";
+    const char *status =
+        !info->has_certificate                                                                  ? "Anonymous"
+        : info->is_matched && tls_level_must_match(s->level) && s->level != TLS_LEVEL_HALF_DANE ? "Verified"
+        : (info->is_trusted && !tls_level_must_match(s->level)) || (info->is_matched && s->level == TLS_LEVEL_HALF_DANE)
+            ? "Trusted"
+            : "Untrusted";
 
     if (info->is_resumed && (s->f->log & FINGER_LOG_SUMMARY))
         finger_say("%s: Reusing old session", s->host->place.ptr);
     if ((s->f->log & (FINGER_LOG_MATCH | FINGER_LOG_UNTRUSTED)) && info->has_certificate)
         say_match(s, info);
     if ((s->f->log & FINGER_LOG_PEER) && info->has_certificate)
-        finger_say("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", s->host->place.ptr, info->subject,
-                   info->issuer, info->fingerprint, info->key_fingerprint);
+        finger_say("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", s->host->place.ptr,
+                   info->subject, info->issuer, info->fingerprint, info->key_fingerprint);
     buf_addf(&line, "%s TLS connection established to %s: ", status, s->host->place.ptr);
     tls_info_add_summary(info, &line);
     if (s->f->log & FINGER_LOG_SUMMARY)
@@ -166,7 +170,9 @@ static enum tls_check check_for(enum tls_level level)
 {
     if (tls_level_is_dane(level))
         return TLS_CHECK_DANE;
-    return level == TLS_LEVEL_FINGERPRINT ? TLS_CHECK_FINGERPRINT : level >= TLS_LEVEL_VERIFY ? TLS_CHECK_NAMES : TLS_CHECK_NONE;
+    return level == TLS_LEVEL_FINGERPRINT ? TLS_CHECK_FINGERPRINT
+           : level >= TLS_LEVEL_VERIFY    ? TLS_CHECK_NAMES
+                                          : TLS_CHECK_NONE;
 }
 
 // Where its TLS session would be kept by a program that keeps them: the place, and what the verification rests on.
@@ -216,7 +222,9 @@ static int handshake(struct finger_session *s, struct stream *stream) CO
         .tlsa_count = s->dane.count,
         .trust_anchors = buf_str(&f->anchors),
         .session = buf_str(&s->session),
-        .log_level = f->log & FINGER_LOG_BYTES ? 3 : f->log & FINGER_LOG_STEPS ? 2 : 0,
+        .log_level = f->log & FINGER_LOG_BYTES   ? 3
+                     : f->log & FINGER_LOG_STEPS ? 2
+                                                 : 0,
     };
     if (f->log & FINGER_LOG_VERBOSE) {
         finger_say("setting up TLS connection to %s", s->host->place.ptr);

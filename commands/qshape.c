@@ -15,7 +15,15 @@
 #include "lib/conf/settings.h"
 #include "lib/ipc/log_setup.h"
 
-enum { BUCKETS = 10, FIRST_MINUTES = 5, SUBDOMAINS_MIN = 5, WIDTH_MIN = 80, WIDTH_MAX = 1000, BATCH = 1000, BATCH_ROWS = 20 };
+enum {
+    BUCKETS = 10,
+    FIRST_MINUTES = 5,
+    SUBDOMAINS_MIN = 5,
+    WIDTH_MIN = 80,
+    WIDTH_MAX = 1000,
+    BATCH = 1000,
+    BATCH_ROWS = 20
+};
 
 struct qshape {
     struct arena arena;

@@ -12,15 +12,16 @@ struct qshape_table {
     struct arena arena;
     struct map domains; // struct qshape_row by name
     struct qshape_row *total;
-    unsigned buckets;    // columns: each but the last ends at bounds[i]
+    unsigned buckets;                   // columns: each but the last ends at bounds[i]
     int64_t bounds[QSHAPE_BUCKETS_MAX]; // minutes
-    unsigned width;       // of a line
-    bool shows_parents;   // also ".example.com": the sum of its subdomains
-    int64_t subdomains_min; // ... when it has so many
+    unsigned width;                     // of a line
+    bool shows_parents;                 // also ".example.com": the sum of its subdomains
+    int64_t subdomains_min;             // ... when it has so many
     bool draws_bars;
 };
 
-// The first column ends at `first` minutes; the others are as wide (linear), or each ends at twice the age of the one before.
+// The first column ends at `first` minutes; the others are as wide (linear), or each ends at twice the age of the one
+// before.
 void qshape_table_init(struct qshape_table *t, unsigned buckets, int64_t first, bool is_linear);
 void qshape_table_count(struct qshape_table *t, struct str domain, int64_t age_seconds);
 // At most `limit` domains (0: all), the largest first.

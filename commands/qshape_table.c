@@ -118,7 +118,8 @@ static struct layout plan(const struct qshape_table *t)
     return l;
 }
 
-static void print_row(const struct qshape_table *t, const struct layout *l, const struct qshape_row *row, struct buf *out)
+static void print_row(const struct qshape_table *t, const struct layout *l, const struct qshape_row *row,
+                      struct buf *out)
 {
     struct str name = row->name;
     bool is_cut = name.len > l->name_width;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // sendmail.c: the traditional way to hand in mail, and the traditional names of queue listing and alias rebuilding.
 //
-// Trust: arguments, environment and input are the caller's, who may be anybody on this host; runs with the caller's rights.
+// Trust: arguments, environment and input are the caller's, who may be anybody on this host; runs with the caller's
+// rights.
 #include <errno.h>
 #include <pwd.h>
 #include <signal.h>

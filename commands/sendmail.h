@@ -33,16 +33,17 @@ struct sendmail_options {
     struct str flush_what;  // -q: "-f", "-i", "-s"
     struct str flush_arg;
     int notify, ret_flags, trace_flags, sendopts;
-    unsigned verbose; // how many -v
-    bool extracts;    // -t
-    bool is_gateway;  // -G
-    bool keeps_dot;   // -i: a line with a dot does not end the message
+    unsigned verbose;       // how many -v
+    bool extracts;          // -t
+    bool is_gateway;        // -G
+    bool keeps_dot;         // -i: a line with a dot does not end the message
     struct str *recipients; // what is no option, as written
     size_t recipient_count;
     struct buf warnings; // one a line
 };
 // Pure. Options may stand anywhere before "--". Borrows from argv. -1: err is the text of the fatal error.
-int sendmail_options_parse(int argc, char *const *argv, struct arena *arena, struct sendmail_options *o_r, struct err *err);
+int sendmail_options_parse(int argc, char *const *argv, struct arena *arena, struct sendmail_options *o_r,
+                           struct err *err);
 
 // ---- The message: text from standard input becomes content records; with -t the recipient headers are collected.
 enum sendmail_line_endings { LINE_ENDINGS_ALWAYS, LINE_ENDINGS_STRICT, LINE_ENDINGS_NEVER };
@@ -73,6 +74,7 @@ struct sendmail_user {
     long uid;
 };
 // Reads the message from standard input and hands it to postdrop. -1: err says why nothing was submitted.
-int sendmail_submit(const struct settings *s, const struct sendmail_options *o, const struct sendmail_user *user, struct err *err);
+int sendmail_submit(const struct settings *s, const struct sendmail_options *o, const struct sendmail_user *user,
+                    struct err *err);
 
 #endif

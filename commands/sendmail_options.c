@@ -30,8 +30,8 @@ static int set_mode(struct parser *p, struct str value)
     static const struct {
         char letter;
         enum sendmail_mode mode;
-    } modes[] = {{'d', SENDMAIL_DAEMON},  {'l', SENDMAIL_DAEMON},     {'h', SENDMAIL_NOTHING}, {'H', SENDMAIL_NOTHING},
-                 {'i', SENDMAIL_ALIASES}, {'m', SENDMAIL_ENQUEUE},    {'p', SENDMAIL_LIST},    {'s', SENDMAIL_STANDALONE}};
+    } modes[] = {{'d', SENDMAIL_DAEMON},  {'l', SENDMAIL_DAEMON},  {'h', SENDMAIL_NOTHING}, {'H', SENDMAIL_NOTHING},
+                 {'i', SENDMAIL_ALIASES}, {'m', SENDMAIL_ENQUEUE}, {'p', SENDMAIL_LIST},    {'s', SENDMAIL_STANDALONE}};
     char letter = value.len > 0 ? value.ptr[0] : '\0';
     if (letter == 'v') {
         p->o->mode = SENDMAIL_ENQUEUE;
@@ -247,7 +247,8 @@ static int parse_word(struct parser *p, struct str word)
             return 0;
         }
         if (!has_letter(with_argument, letter))
-            return err_set(p->err, ERR_PERMANENT, "unknown option -%c: usage: sendmail [options] [recipient ...]", letter);
+            return err_set(p->err, ERR_PERMANENT, "unknown option -%c: usage: sendmail [options] [recipient ...]",
+                           letter);
         if (value.len == 0) {
             if (p->at >= p->argc)
                 return err_set(p->err, ERR_PERMANENT, "option -%c needs an argument", letter);
@@ -284,7 +285,8 @@ static int check_combination(const struct sendmail_options *o, struct err *err)
     return 0;
 }
 
-int sendmail_options_parse(int argc, char *const *argv, struct arena *arena, struct sendmail_options *o_r, struct err *err)
+int sendmail_options_parse(int argc, char *const *argv, struct arena *arena, struct sendmail_options *o_r,
+                           struct err *err)
 {
     struct parser p = {argc, 1, argv, o_r, err};
     bool only_recipients = false;

@@ -201,8 +201,8 @@ static int read_answer(struct submission *s, struct err *err)
 int sendmail_submit(const struct settings *settings, const struct sendmail_options *o, const struct sendmail_user *user,
                     struct err *err)
 {
-    struct submission s = {.settings = settings, .options = o, .user = user, .arena = ARENA_INIT,
-                           .postdrop = {.input = -1, .output = -1}};
+    struct submission s = {
+        .settings = settings, .options = o, .user = user, .arena = ARENA_INIT, .postdrop = {.input = -1, .output = -1}};
     struct str sender = STR("");
     size_t recipients = 0;
     int status = find_sender(&s, &sender, err);

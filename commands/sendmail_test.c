@@ -37,7 +37,8 @@ static void expect(struct str s, const char *text)
 START_TEST(options_of_enqueuing)
 {
     struct arena arena = ARENA_INIT;
-    struct sendmail_options o = parse_well("sendmail|-oi|-f|a@b|-Fjoe|-Nsuccess,DELAY|-R|hdrs|-Vid99|-B8BITMIME|x@y|-G|--|-z", &arena);
+    struct sendmail_options o =
+        parse_well("sendmail|-oi|-f|a@b|-Fjoe|-Nsuccess,DELAY|-R|hdrs|-Vid99|-B8BITMIME|x@y|-G|--|-z", &arena);
     ck_assert(o.mode == SENDMAIL_ENQUEUE && o.keeps_dot && o.is_gateway && !o.extracts);
     expect(o.sender, "a@b");
     expect(o.fullname, "joe");
@@ -84,9 +85,9 @@ START_TEST(modes)
 }
 END_TEST
 
-static const char *const bad_lines[] = {"sendmail|-n|x",      "sendmail|-bZ",        "sendmail|-qS1", "sendmail|-BX|x",
-                                        "sendmail|-XQ",       "sendmail|-t|-bv",     "mailq|x",       "newaliases|x",
-                                        "sendmail|-bs|x",     "sendmail|-bv|-v|x",   "sendmail|-f",   "sendmail|-Z",
+static const char *const bad_lines[] = {"sendmail|-n|x",         "sendmail|-bZ",      "sendmail|-qS1", "sendmail|-BX|x",
+                                        "sendmail|-XQ",          "sendmail|-t|-bv",   "mailq|x",       "newaliases|x",
+                                        "sendmail|-bs|x",        "sendmail|-bv|-v|x", "sendmail|-f",   "sendmail|-Z",
                                         "sendmail|-bv|-Nnever|x"};
 
 START_TEST(option_errors)
@@ -101,7 +102,8 @@ START_TEST(option_errors)
 END_TEST
 
 // The records as text: "N:line " and "L:part ".
-static void read_message(const struct sendmail_options *o, const char *fixes, struct str input, struct buf *text_r, struct buf *rcpt_r)
+static void read_message(const struct sendmail_options *o, const char *fixes, struct str input, struct buf *text_r,
+                         struct buf *rcpt_r)
 {
     struct buf records = BUF_INIT;
     struct sendmail_message m;

@@ -111,7 +111,7 @@ void local_result_set_err(struct local_delivery *l, struct str address, const ch
                           const struct err *err); // deferred; logs why
 void local_result_settle(struct local_delivery *l) CO;
 
-bool local_is_probe(const struct local_delivery *l); // nothing is delivered, leaves say what would be
+bool local_is_probe(const struct local_delivery *l);    // nothing is delivered, leaves say what would be
 bool local_list_has(struct str list, const char *word); // "alias, forward"
 
 #endif

@@ -54,7 +54,8 @@ void local_deliver_file(struct local_delivery *l, const struct local_address *a,
                         const struct sys_user *user)
 {
     if (local_is_probe(l)) {
-        local_result_set(l, a->address, DELIVERY_SENT, "2.0.0", arena_strf(l->arena, "delivers to file: " STR_FMT, STR_ARG(path)));
+        local_result_set(l, a->address, DELIVERY_SENT, "2.0.0",
+                         arena_strf(l->arena, "delivers to file: " STR_FMT, STR_ARG(path)));
         return;
     }
     struct mailbox_message m = message_of(l, "file");

@@ -167,7 +167,7 @@ static void stop(struct master *m)
     m->is_stopping = true;
     sys_notify("STOPPING=1");
     LIST_EACH(item, &m->services)
-        master_service_update(container_of(item, struct master_service, link));
+    master_service_update(container_of(item, struct master_service, link));
     master_kill_all(m, SIGTERM);
     m->stop_timer = co_timer_new(kill_the_rest, m);
     co_timer_set(m->stop_timer, clock_ms() + STOP_KILL_MS);

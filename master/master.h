@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // master.h: what the files of the master share: the services of master.cf, their listeners and processes.
 //
-// Master runs plain callbacks on the loop: no coroutine, no thread, nothing that blocks but at start and reload. It keeps
-// root for its whole life and parses nothing that comes from the network; of its children it reads status lines only.
+// Master runs plain callbacks on the loop: no coroutine, no thread, nothing that blocks but at start and reload. It
+// keeps root for its whole life and parses nothing that comes from the network; of its children it reads status lines
+// only.
 #ifndef DROMOS_MASTER_MASTER_H
 #define DROMOS_MASTER_MASTER_H
 
@@ -12,8 +13,8 @@
 #include "lib/sys/sys.h"
 
 enum {
-    MASTER_LISTENERS_MAX = 256,  // of one service
-    MASTER_UNLIMITED = 10000,    // sessions where maxproc is 0
+    MASTER_LISTENERS_MAX = 256,   // of one service
+    MASTER_UNLIMITED = 10000,     // sessions where maxproc is 0
     MASTER_STRESS_SECONDS = 1000, // how long stress=yes lasts after the limit was reached
     MASTER_WARN_SECONDS = 60,
 };
@@ -52,9 +53,9 @@ struct master_service {
     bool is_pausing;        // throttled until resume_timer fires
     bool was_used;          // a process was started
     bool is_watching, is_watching_limit;
-    unsigned running;      // processes that take sessions
-    unsigned predecessors; // retiring processes that an exclusive service waits for
-    unsigned short_lives;  // consecutive crashes soon after the start
+    unsigned running;                   // processes that take sessions
+    unsigned predecessors;              // retiring processes that an exclusive service waits for
+    unsigned short_lives;               // consecutive crashes soon after the start
     int64_t stress_until, next_warning; // clock_ms
     struct co_timer *resume_timer, *wakeup_timer, *stress_timer;
 };
@@ -94,7 +95,8 @@ void master_config_free(struct master_config *c);
 // master_builtin.c: adds the rows of services that only Dromos has and that master.cf does not name.
 void master_builtin_add(struct master_config *c);
 
-// master_services.c: replaces the services by those of m->config; children of the old ones retire, unchanged listeners stay.
+// master_services.c: replaces the services by those of m->config; children of the old ones retire, unchanged listeners
+// stay.
 int master_services_apply(struct master *m, bool is_first, struct err *err);
 void master_services_free(struct master *m);
 // Decides what to watch after anything changed: the listeners, to start one more process, or nothing.
@@ -105,7 +107,8 @@ void master_service_pause(struct master_service *s, int64_t seconds);
 // The addresses of an inet service. 0 or -1.
 int master_listen_addresses(const struct settings *settings, const struct master_row *row, struct arena *arena,
                             struct net_addr **list_r, size_t *count_r, struct err *err);
-int master_listen_open(struct master_service *s, const struct net_addr *addr, int *fd_r, struct err *err); // addr NULL: local
+int master_listen_open(struct master_service *s, const struct net_addr *addr, int *fd_r,
+                       struct err *err); // addr NULL: local
 void master_listen_path(const struct master_row *row, struct buf *path_r);
 void master_listen_remove(const struct master_row *row); // the socket in the file system
 
@@ -116,7 +119,8 @@ void master_kill_all(struct master *m, int signo);
 
 // master_status.c
 void master_status_watch(struct master_child *c);
-// Closes the status channel: the process finishes and ends. Unless patience_ms is 0, it is terminated then, and killed soon after.
+// Closes the status channel: the process finishes and ends. Unless patience_ms is 0, it is terminated then, and killed
+// soon after.
 void master_retire(struct master_child *c, int64_t patience_ms);
 
 // master_wakeup.c
@@ -125,8 +129,10 @@ void master_wakeup_stop(struct master_service *s);
 void master_wakeup_soon(struct master_service *s); // its process died: the work that it had begun waits
 
 // master_drain.c
-bool master_drain_closes(const struct master_config *c, const struct master_row *row); // the service rests while draining
-const char *master_drain_option(const struct master_config *c, const struct master_row *row, struct arena *arena); // for -o, or NULL
+bool master_drain_closes(const struct master_config *c,
+                         const struct master_row *row); // the service rests while draining
+const char *master_drain_option(const struct master_config *c, const struct master_row *row,
+                                struct arena *arena); // for -o, or NULL
 
 // master_log.c
 void master_log_open(struct master *m);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
-// master_builtin.c: services that Postfix does not have, so that an existing master.cf, which has no row for them, works.
+// master_builtin.c: services that Postfix does not have, so that an existing master.cf, which has no row for them,
+// works.
 //
-// A row of the same name and type in master.cf takes the place of the built-in one, and master_service_disable turns it off.
+// A row of the same name and type in master.cf takes the place of the built-in one, and master_service_disable turns it
+// off.
 #include <unistd.h>
 
 #include "master/master.h"

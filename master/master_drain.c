@@ -12,12 +12,13 @@ static bool takes_mail(struct str program)
     return false;
 }
 
-// Where a content filter gives mail back: a listener of this host for itself, which sends nothing to a filter again. What is with the
-// filter is queued mail on its way.
+// Where a content filter gives mail back: a listener of this host for itself, which sends nothing to a filter again.
+// What is with the filter is queued mail on its way.
 static bool is_way_back(const struct master_row *row)
 {
     if (!str_is(row->type, STR("inet")) ||
-        (!str_starts(row->name, STR("127.")) && !str_starts(row->name, STR("[::1]:")) && !str_starts(row->name, STR("localhost:"))))
+        (!str_starts(row->name, STR("127.")) && !str_starts(row->name, STR("[::1]:")) &&
+         !str_starts(row->name, STR("localhost:"))))
         return false;
     for (size_t i = 0; i + 1 < row->argc; i++)
         if (str_is(row->argv[i], STR("-o")) && str_is(row->argv[i + 1], STR("content_filter=")))

@@ -41,10 +41,12 @@ static void add_address(struct address_list *list, const struct net_addr *addr)
 }
 
 // A literal address, or a name from /etc/hosts or DNS (this may wait: only at start and reload).
-static int add_host(const struct settings *settings, struct str host, uint16_t port, struct address_list *list, struct err *err)
+static int add_host(const struct settings *settings, struct str host, uint16_t port, struct address_list *list,
+                    struct err *err)
 {
     struct net_addr addr;
-    struct str literal = str_slice(host, host.len > 0 && host.ptr[0] == '[', host.len - (str_ends(host, STR("]")) ? 1 : 0));
+    struct str literal =
+        str_slice(host, host.len > 0 && host.ptr[0] == '[', host.len - (str_ends(host, STR("]")) ? 1 : 0));
     if (net_addr_parse(literal, port, &addr) == 0) {
         if (may_use_family(settings, net_addr_family(&addr)))
             add_address(list, &addr);
@@ -75,7 +77,8 @@ static int add_interfaces(const struct settings *settings, uint16_t port, struct
         if (str_is_nocase(token, STR("all")))
             rc = add_host(settings, STR("::"), port, list, err) | add_host(settings, STR("0.0.0.0"), port, list, err);
         else if (str_is_nocase(token, STR("loopback-only")))
-            rc = add_host(settings, STR("127.0.0.1"), port, list, err) | add_host(settings, STR("::1"), port, list, err);
+            rc =
+                add_host(settings, STR("127.0.0.1"), port, list, err) | add_host(settings, STR("::1"), port, list, err);
         else
             rc = add_host(settings, token, port, list, err);
         if (rc < 0)
@@ -93,8 +96,8 @@ int master_listen_addresses(const struct settings *settings, const struct master
     if (str_find(row->name, ':') >= 0 && net_split_host_port(row->name, STR_NULL, &host, &port_name) < 0)
         return err_set(err, ERR_PERMANENT, "service " STR_FMT ": needs HOST:PORT or PORT", STR_ARG(row->name));
     if (net_port_by_name(port_name, &port) < 0)
-        return err_set(err, ERR_PERMANENT, "service " STR_FMT ": unknown port or service name " STR_FMT, STR_ARG(row->name),
-                       STR_ARG(port_name));
+        return err_set(err, ERR_PERMANENT, "service " STR_FMT ": unknown port or service name " STR_FMT,
+                       STR_ARG(row->name), STR_ARG(port_name));
     int rc = host.len > 0 ? add_host(settings, host, port, &list, err) : add_interfaces(settings, port, &list, err);
     if (rc < 0)
         return -1;
@@ -191,9 +194,11 @@ int master_listen_open(struct master_service *s, const struct net_addr *addr, in
         if (str_is(s->row->type, STR("fifo")))
             *fd_r = open_fifo(buf_cstr(&path), err);
         else
-            *fd_r = bind_local(buf_cstr(&path), str_is(s->row->type, STR("unix-dgram")) ? SOCK_DGRAM : SOCK_STREAM, err);
+            *fd_r =
+                bind_local(buf_cstr(&path), str_is(s->row->type, STR("unix-dgram")) ? SOCK_DGRAM : SOCK_STREAM, err);
     }
-    if (*fd_r >= 0 && !s->master->is_rootless && lchown(buf_cstr(&path), s->master->owner.uid, s->master->owner.gid) < 0)
+    if (*fd_r >= 0 && !s->master->is_rootless &&
+        lchown(buf_cstr(&path), s->master->owner.uid, s->master->owner.gid) < 0)
         log_warn("change owner of %s: %s", buf_cstr(&path), strerror(errno));
     buf_release(&path);
     return *fd_r >= 0 ? 0 : -1;

@@ -79,7 +79,8 @@ static int plan_listeners(struct master_service *s, struct err *err)
     s->listener_count = 1;
     struct buf where = BUF_INIT;
     if (str_is(s->row->type, STR("inet"))) {
-        if (master_listen_addresses(&s->master->config->settings, s->row, arena, &addresses, &s->listener_count, err) < 0)
+        if (master_listen_addresses(&s->master->config->settings, s->row, arena, &addresses, &s->listener_count, err) <
+            0)
             return -1;
         buf_add_str(&where, s->row->name);
     } else {
@@ -128,7 +129,8 @@ static bool is_same_listener(const struct master_service *a, size_t i, const str
 
 static void take_listeners(struct master_service *s, struct list *old)
 {
-    LIST_EACH(item, old) {
+    LIST_EACH(item, old)
+    {
         struct master_service *o = container_of(item, struct master_service, link);
         for (size_t i = 0; i < s->listener_count; i++) {
             for (size_t j = 0; s->listeners[i].fd < 0 && j < o->listener_count; j++) {
@@ -174,7 +176,7 @@ static void service_free(struct master_service *s, bool keeps_sockets)
 void master_services_free(struct master *m)
 {
     LIST_EACH_SAFE(item, &m->services)
-        service_free(container_of(item, struct master_service, link), true);
+    service_free(container_of(item, struct master_service, link), true);
 }
 
 static int open_listeners(struct master_service *s, struct err *err)
@@ -204,7 +206,8 @@ static struct master_service *find_successor(const struct master_child *c, struc
     const struct master_service *former = c->service != NULL ? c->service : c->successor;
     if (former == NULL || !former->is_exclusive)
         return NULL;
-    LIST_EACH(item, fresh) {
+    LIST_EACH(item, fresh)
+    {
         struct master_service *s = container_of(item, struct master_service, link);
         if (str_is(s->row->name, former->row->name) && str_is(s->row->type, former->row->type))
             return s;
@@ -212,11 +215,12 @@ static struct master_service *find_successor(const struct master_child *c, struc
     return NULL;
 }
 
-// Old processes finish what they do and end; an exclusive successor waits for that, and a system that is drained for open sessions:
-// their time is limited.
+// Old processes finish what they do and end; an exclusive successor waits for that, and a system that is drained for
+// open sessions: their time is limited.
 static void retire_children(struct master *m, struct list *fresh)
 {
-    LIST_EACH(item, &m->children) {
+    LIST_EACH(item, &m->children)
+    {
         struct master_child *c = container_of(item, struct master_child, link);
         c->successor = find_successor(c, fresh);
         if (c->successor != NULL)
@@ -245,10 +249,11 @@ int master_services_apply(struct master *m, bool is_first, struct err *err)
     }
     retire_children(m, &fresh);
     LIST_EACH(item, &fresh)
-        take_listeners(container_of(item, struct master_service, link), &m->services);
+    take_listeners(container_of(item, struct master_service, link), &m->services);
     LIST_EACH_SAFE(item, &m->services)
-        service_free(container_of(item, struct master_service, link), false);
-    LIST_EACH_SAFE(item, &fresh) {
+    service_free(container_of(item, struct master_service, link), false);
+    LIST_EACH_SAFE(item, &fresh)
+    {
         struct master_service *s = container_of(item, struct master_service, link);
         if (s->is_missing) {
             master_listen_remove(s->row);
@@ -260,7 +265,8 @@ int master_services_apply(struct master *m, bool is_first, struct err *err)
         list_remove(item);
         list_append(&m->services, item);
     }
-    LIST_EACH(item, &m->services) {
+    LIST_EACH(item, &m->services)
+    {
         struct master_service *s = container_of(item, struct master_service, link);
         master_wakeup_start(s);
         master_service_update(s);
@@ -277,7 +283,8 @@ struct load_summary {
 static struct load_summary summarize(const struct master_service *s)
 {
     struct load_summary sum = {false, false};
-    LIST_EACH(item, &s->master->children) {
+    LIST_EACH(item, &s->master->children)
+    {
         const struct master_child *c = container_of(item, struct master_child, link);
         if (c->service != s || c->is_retiring)
             continue;
@@ -293,10 +300,12 @@ static struct load_summary summarize(const struct master_service *s)
 
 static void tell_stress(struct master_service *s, const char *state)
 {
-    LIST_EACH(item, &s->master->children) {
+    LIST_EACH(item, &s->master->children)
+    {
         const struct master_child *c = container_of(item, struct master_child, link);
         if (c->service == s && c->status_fd >= 0)
-            (void)!send(c->status_fd, state, 1, MSG_DONTWAIT | MSG_NOSIGNAL); // a full channel: the process is stuck anyway
+            (void)!send(c->status_fd, state, 1,
+                        MSG_DONTWAIT | MSG_NOSIGNAL); // a full channel: the process is stuck anyway
     }
 }
 
@@ -324,7 +333,8 @@ static void warn_limit(struct master_service *s)
 {
     s->next_warning = clock_ms() + MASTER_WARN_SECONDS * 1000;
     begin_stress(s);
-    log_warn("service \"" STR_FMT "\" (%s) has reached its process limit \"%lld\": new clients may experience noticeable delays",
+    log_warn("service \"" STR_FMT
+             "\" (%s) has reached its process limit \"%lld\": new clients may experience noticeable delays",
              STR_ARG(s->row->name), s->where, (long long)s->row->maxproc);
     log_warn("to avoid this condition, increase the process count in master.cf or reduce the service time per client");
 }

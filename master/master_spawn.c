@@ -210,7 +210,8 @@ void master_reap(struct master *m)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        LIST_EACH_SAFE(item, &m->children) {
+        LIST_EACH_SAFE(item, &m->children)
+        {
             struct master_child *c = container_of(item, struct master_child, link);
             if (c->pid != pid)
                 continue;
@@ -230,5 +231,5 @@ void master_reap(struct master *m)
 void master_kill_all(struct master *m, int signo)
 {
     LIST_EACH(item, &m->children)
-        kill(container_of(item, struct master_child, link)->pid, signo);
+    kill(container_of(item, struct master_child, link)->pid, signo);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // master_status.c: what processes report: how many sessions they hold, and that they retire.
-// Trust: a process that was broken into may write anything: lines are short, numbers are bounded, nothing else is believed.
+// Trust: a process that was broken into may write anything: lines are short, numbers are bounded, nothing else is
+// believed.
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
@@ -31,8 +32,8 @@ static void take_line(struct master_child *c, struct str line)
         return;
     }
     if (!str_starts(line, STR("S ")) || !str_token(&line, " ", &load) || !str_token(&line, " ", &load) ||
-        !str_token(&line, " ", &limit) || str_to_u64(load, &sessions) < 0 || str_to_u64(limit, &most) < 0 || most == 0 ||
-        most > INT32_MAX || sessions > INT32_MAX) {
+        !str_token(&line, " ", &limit) || str_to_u64(load, &sessions) < 0 || str_to_u64(limit, &most) < 0 ||
+        most == 0 || most > INT32_MAX || sessions > INT32_MAX) {
         log_warn("process %s pid %d sends garbage on its status channel", c->path, (int)c->pid);
         return;
     }

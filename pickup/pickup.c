@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // pickup.c: takes locally submitted mail from the maildrop directory to cleanup.
 //
-// Trust: maildrop files come from any local user; runs as mail_owner, jailed. A file is removed only after cleanup has stored the
-// message, or after its refusal was reported to the sender, or when nothing is left to deliver; malformed files go to corrupt/.
-// Suspends: one coroutine scans, woken by trigger bytes; one message at a time.
+// Trust: maildrop files come from any local user; runs as mail_owner, jailed. A file is removed only after cleanup has
+// stored the message, or after its refusal was reported to the sender, or when nothing is left to deliver; malformed
+// files go to corrupt/. Suspends: one coroutine scans, woken by trigger bytes; one message at a time.
 #include "pickup/pickup.h"
 
 #include <errno.h>
@@ -56,7 +56,8 @@ static void move_to_corrupt(struct job *job, const struct err *why)
 {
     struct err err = ERR_INIT;
     log_warn("%s: " STR_FMT ": moved to corrupt", why->text, STR_ARG(job->id));
-    if (queue_file_move(job->pickup->queue_dirfd, &job->pickup->layout, job->id, QUEUE_MAILDROP, QUEUE_CORRUPT, &err) < 0)
+    if (queue_file_move(job->pickup->queue_dirfd, &job->pickup->layout, job->id, QUEUE_MAILDROP, QUEUE_CORRUPT, &err) <
+        0)
         log_warn("%s", err.text);
 }
 
@@ -130,9 +131,14 @@ static int submit_message(struct job *job, struct submit_result *result_r, struc
 static int notify(const struct job *job, enum bounce_notice notice, struct err *err) CO
 {
     const struct submit_envelope *e = &job->message.envelope;
-    struct bounce_flush flush = {.notice = notice, .queue_name = STR(QUEUE_MAILDROP), .queue_id = job->id,
-                                 .sender = e->sender, .envelope_id = e->envelope_id, .encoding = STR(""),
-                                 .ret_flags = e->ret_flags, .sendopts = e->sendopts,
+    struct bounce_flush flush = {.notice = notice,
+                                 .queue_name = STR(QUEUE_MAILDROP),
+                                 .queue_id = job->id,
+                                 .sender = e->sender,
+                                 .envelope_id = e->envelope_id,
+                                 .encoding = STR(""),
+                                 .ret_flags = e->ret_flags,
+                                 .sendopts = e->sendopts,
                                  .arrival_s = e->arrival_us / 1000000};
     return bounce_client_flush(&flush, err);
 }
@@ -155,10 +161,12 @@ static int report_refusal(struct job *job, const struct submit_result *result, s
         return -1;
     for (size_t i = 0; i < e->recipient_count; i++) {
         const struct submit_recipient *r = &e->recipients[i];
-        struct delivery_recipient rcpt = {.address = r->address, .original = r->address, .dsn_orcpt = r->dsn_orcpt,
-                                          .notify = r->notify};
-        struct delivery_report report = {.status = DELIVERY_BOUNCED, .dsn = str_from(result->status),
-                                         .text = str_from(result->reason), .relay = STR("none")};
+        struct delivery_recipient rcpt = {
+            .address = r->address, .original = r->address, .dsn_orcpt = r->dsn_orcpt, .notify = r->notify};
+        struct delivery_report report = {.status = DELIVERY_BOUNCED,
+                                         .dsn = str_from(result->status),
+                                         .text = str_from(result->reason),
+                                         .relay = STR("none")};
         if (bounce_client_append("bounce", job->id, &rcpt, &report, err) != 0)
             return -1;
     }
@@ -186,11 +194,13 @@ static void check_times(struct job *job)
 {
     int64_t age = clock_wall() - (int64_t)job->st.st_mtime;
     if (age < -FUTURE_LIMIT) {
-        log_warn("maildrop/" STR_FMT ": message dated %lld seconds into the future: reset", STR_ARG(job->id), (long long)-age);
+        log_warn("maildrop/" STR_FMT ": message dated %lld seconds into the future: reset", STR_ARG(job->id),
+                 (long long)-age);
         (void)futimes(job->fd, NULL);
         job->st.st_mtime = clock_wall();
     } else if (age > OLD_LIMIT) {
-        log_warn("maildrop/" STR_FMT ": message has been queued for %lld days", STR_ARG(job->id), (long long)(age / 86400));
+        log_warn("maildrop/" STR_FMT ": message has been queued for %lld days", STR_ARG(job->id),
+                 (long long)(age / 86400));
     }
 }
 

@@ -15,9 +15,9 @@ struct pickup_message {
 };
 // Whether postsuper -r put the file there: postdrop's files belong to their senders.
 bool pickup_is_requeued(const struct stat *st);
-// Reads and checks envelope and extracted records of an open maildrop file. 0, without recipients when it was requeued and all of
-// them are done; -1 with err PERMANENT when the file is malformed,
-// TEMPORARY when it could not be read.
-int pickup_message_read(int fd, const struct stat *st, struct arena *arena, struct pickup_message *m_r, struct err *err);
+// Reads and checks envelope and extracted records of an open maildrop file. 0, without recipients when it was requeued
+// and all of them are done; -1 with err PERMANENT when the file is malformed, TEMPORARY when it could not be read.
+int pickup_message_read(int fd, const struct stat *st, struct arena *arena, struct pickup_message *m_r,
+                        struct err *err);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // pickup_message.c: one maildrop file's records become a submission.
 //
-// Trust: the file was written by postdrop for any local user, or was requeued by postsuper; records are checked again here.
-// Limits: PICKUP_RECIPIENTS_MAX, PICKUP_ATTRIBUTES_MAX.
+// Trust: the file was written by postdrop for any local user, or was requeued by postsuper; records are checked again
+// here. Limits: PICKUP_RECIPIENTS_MAX, PICKUP_ATTRIBUTES_MAX.
 #include <unistd.h>
 
 #include "lib/mail/queue_file.h"
@@ -103,8 +103,10 @@ static int take_attribute(struct message_reader *r, const struct record *record,
         return malformed(r, record->type, err);
     if (take_known_attribute(r, name, value))
         return 0;
-    bool is_sure = str_is(name, STR("rewrite_context")) || str_is(name, STR("encoding")) || str_is(name, STR("create_time"));
-    // Client attributes count only in mail that has been through cleanup; those of the extracted segment are made again.
+    bool is_sure =
+        str_is(name, STR("rewrite_context")) || str_is(name, STR("encoding")) || str_is(name, STR("create_time"));
+    // Client attributes count only in mail that has been through cleanup; those of the extracted segment are made
+    // again.
     if (r->segment == SEGMENT_EXTRACTED || (!is_sure && !r->message->is_requeued))
         return 0;
     if (r->attr_count >= PICKUP_ATTRIBUTES_MAX)
@@ -169,7 +171,8 @@ static int take_envelope(struct message_reader *r, const struct record *record, 
     }
 }
 
-// Records that count in both segments, or are dropped: filters and redirections are decided anew, pointers were followed.
+// Records that count in both segments, or are dropped: filters and redirections are decided anew, pointers were
+// followed.
 static int take_common(struct message_reader *r, const struct record *record, struct err *err)
 {
     switch (record->type) {
@@ -186,8 +189,8 @@ static int take_common(struct message_reader *r, const struct record *record, st
 
 static bool is_common(char type)
 {
-    static const char types[] = {REC_ATTR,   REC_RCPT,     REC_DONE,      REC_DROPPED,  REC_ORCPT, REC_WARN,
-                                 REC_KILLED, REC_FILTER,   REC_REDIRECT,  REC_POINTER,  REC_INSPECT, REC_RETURN,
+    static const char types[] = {REC_ATTR,   REC_RCPT,     REC_DONE,      REC_DROPPED, REC_ORCPT,   REC_WARN,
+                                 REC_KILLED, REC_FILTER,   REC_REDIRECT,  REC_POINTER, REC_INSPECT, REC_RETURN,
                                  REC_PAD,    REC_PRIORITY, REC_ERRORS_TO, '\0'};
     return type != '\0' && strchr(types, type) != NULL;
 }
@@ -197,7 +200,8 @@ static int take_record(struct message_reader *r, const struct record *record, st
     if (r->segment == SEGMENT_CONTENT) {
         if (record->type == REC_EXTRACTED)
             r->segment = SEGMENT_EXTRACTED;
-        else if (record->type != REC_NORM && record->type != REC_CONT && record->type != REC_PAD && record->type != REC_POINTER)
+        else if (record->type != REC_NORM && record->type != REC_CONT && record->type != REC_PAD &&
+                 record->type != REC_POINTER)
             return malformed(r, record->type, err);
         return 0;
     }

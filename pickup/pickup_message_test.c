@@ -64,7 +64,8 @@ START_TEST(requeued_message)
     struct arena arena = ARENA_INIT;
     struct pickup_message m;
     struct err err = ERR_INIT;
-    const char *file = "C 1 2 3 4 5 1|T100 7|Aclient_name=host|Sa@b|W 0|Oold@d|Dc@d|Oe@f|Re@f|M|Nhello|X|Amessage_id=x|E";
+    const char *file =
+        "C 1 2 3 4 5 1|T100 7|Aclient_name=host|Sa@b|W 0|Oold@d|Dc@d|Oe@f|Re@f|M|Nhello|X|Amessage_id=x|E";
     ck_assert_msg(read_as(file, 0700, &arena, &m, &err) == 0, "%s", err.text);
     ck_assert(m.is_requeued && m.envelope.sendopts == 1);
     ck_assert_uint_eq(m.envelope.recipient_count, 1);
@@ -90,7 +91,7 @@ START_TEST(requeued_and_done)
 END_TEST
 
 static const char *const malformed[] = {
-    "T1 1|Sa|Rb|M|Nx|X", "T1 1|Rb|Sa|M|X|E", "Sa|Sb|Rc|M|X|E", "Sa|M|X|E",        "Sa|Rb|M|Qz|X|E",
+    "T1 1|Sa|Rb|M|Nx|X", "T1 1|Rb|Sa|M|X|E", "Sa|Sb|Rc|M|X|E", "Sa|M|X|E",          "Sa|Rb|M|Qz|X|E",
     "Sa|Rb|E",           "Sa\nb|Rb|M|X|E",   "Sa|Rb|M|X|Nz|E", "Sa|Ajunk|Rb|M|X|E", "",
 };
 

@@ -83,7 +83,7 @@ void qmgr_active_park(struct qmgr *q, struct str id, const char *queue, struct l
 // A message in its file, before it is in active/.
 struct source {
     const char *queue;
-    int fd;            // -1: nobody tried to deliver it before
+    int fd;             // -1: nobody tried to deliver it before
     int64_t recipients; // as the log shows them
 };
 

@@ -44,7 +44,8 @@ static struct qmgr_destination *route_recipient(struct qmgr_message *m, struct a
         return explained(q, "retry", STR("4.3.2 Too many address verification requests"));
     if (m->filter.len)
         return filtered(m, rcpt);
-    if (route_resolve(m->is_probe ? q->probe_route : q->route, m->request.sender, rcpt->address, arena, &where, &err) < 0) {
+    if (route_resolve(m->is_probe ? q->probe_route : q->route, m->request.sender, rcpt->address, arena, &where, &err) <
+        0) {
         log_warn(STR_FMT ": cannot resolve <" STR_FMT ">: %s", STR_ARG(m->request.queue_id), STR_ARG(rcpt->address),
                  err.text);
         return explained(q, "retry", STR("4.3.0 address resolver failure"));

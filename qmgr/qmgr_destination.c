@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// qmgr_destination.c: per-destination queues: who may send now, feedback, dead destinations, shares of the active queue.
-// Suspends: never.
+// qmgr_destination.c: per-destination queues: who may send now, feedback, dead destinations, shares of the active
+// queue. Suspends: never.
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 
@@ -106,8 +106,7 @@ static size_t room_for_recipients(const struct qmgr_destination *d)
 
 bool qmgr_destination_is_full(const struct qmgr_destination *d)
 {
-    return d->held > 0 &&
-           (d->held >= room_for_messages(d->transport->qmgr) || d->recipients >= room_for_recipients(d));
+    return d->held > 0 && (d->held >= room_for_messages(d->transport->qmgr) || d->recipients >= room_for_recipients(d));
 }
 
 bool qmgr_destination_is_moving(const struct qmgr_destination *d)
@@ -151,8 +150,7 @@ static void warn_of_clog(struct qmgr_destination *d)
         d->held < 2 || (d->warned_at && now - d->warned_at < s->qmgr_clog_warn_time * 1000))
         return;
     d->warned_at = now;
-    log_warn("mail for %s is using up %zu of %zu active queue entries", shown(d), d->held,
-             t->qmgr->messages.count);
+    log_warn("mail for %s is using up %zu of %zu active queue entries", shown(d), d->held, t->qmgr->messages.count);
     if (d->window.size < t->rules.initial || d->window.failure > 0 || d->window.failed_cohorts > 0) {
         log_warn("you may need to reduce " STR_FMT " connect and helo timeouts", STR_ARG(t->name));
         log_warn("so that Postfix quickly skips unavailable hosts");
@@ -182,8 +180,7 @@ static void count_in(struct qmgr_destination *d, const struct qmgr_job *job)
 
 void qmgr_destination_queue(struct qmgr_destination *d, struct qmgr_job *job)
 {
-    const struct qmgr_message *m =
-        container_of(list_first(&job->entries), struct qmgr_entry, link)->message;
+    const struct qmgr_message *m = container_of(list_first(&job->entries), struct qmgr_entry, link)->message;
     count_in(d, job);
     list_append(&d->jobs[m->is_retried ? QMGR_RETRIED : QMGR_FRESH], &job->link);
     if (d->dead_until) { // it need not wait to hear that

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// qmgr_due.h: when each message that waits outside the active queue is to be looked at: a heap by time and a hash by id.
-// Pure. Limits: about 80 bytes for each message; times are wall-clock seconds.
+// qmgr_due.h: when each message that waits outside the active queue is to be looked at: a heap by time and a hash by
+// id. Pure. Limits: about 80 bytes for each message; times are wall-clock seconds.
 #ifndef DROMOS_QMGR_QMGR_DUE_H
 #define DROMOS_QMGR_QMGR_DUE_H
 
@@ -33,8 +33,8 @@ struct qmgr_due {
 void qmgr_due_release(struct qmgr_due *d);
 struct str qmgr_due_id(const struct qmgr_due_entry *e);
 struct qmgr_due_entry *qmgr_due_find(const struct qmgr_due *d, struct str id); // NULL when unknown
-// Sets the time of a message, known or not; one that waits elsewhere waits for its time from now on. Ids of more than 255
-// bytes are refused with NULL.
+// Sets the time of a message, known or not; one that waits elsewhere waits for its time from now on. Ids of more than
+// 255 bytes are refused with NULL.
 struct qmgr_due_entry *qmgr_due_set(struct qmgr_due *d, struct str id, int64_t when);
 struct qmgr_due_entry *qmgr_due_first(const struct qmgr_due *d); // the earliest, NULL when none waits for its time
 void qmgr_due_set_aside(struct qmgr_due *d, struct qmgr_due_entry *e, struct list *list); // appended there

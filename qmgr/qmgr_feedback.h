@@ -22,16 +22,17 @@ struct qmgr_window_rules {
 };
 struct qmgr_window {
     unsigned size;
-    double success, failure, failed_cohorts; // success: 0 to 1, the next step up; failure: 1 down to 0, the next step down
+    double success, failure,
+        failed_cohorts; // success: 0 to 1, the next step up; failure: 1 down to 0, the next step down
 };
 void qmgr_window_reset(struct qmgr_window *w, const struct qmgr_window_rules *rules);
-// It opens at the end of a series of successes, and shuts at the beginning of a series of failures: an overload is corrected at once.
-// `busy`: deliveries under way. The window grows only as far as it is used.
+// It opens at the end of a series of successes, and shuts at the beginning of a series of failures: an overload is
+// corrected at once. `busy`: deliveries under way. The window grows only as far as it is used.
 void qmgr_window_succeeded(struct qmgr_window *w, const struct qmgr_window_rules *rules, unsigned busy);
 bool qmgr_window_failed(struct qmgr_window *w, const struct qmgr_window_rules *rules); // true: the destination is dead
 
-// Seconds to the next attempt of a message of this age: the age within the bounds, spread by `jitter` percent about that
-// and not beyond the bounds. `random`: any number, each as likely.
+// Seconds to the next attempt of a message of this age: the age within the bounds, spread by `jitter` percent about
+// that and not beyond the bounds. `random`: any number, each as likely.
 struct qmgr_backoff {
     int64_t minimal, maximal; // seconds
     unsigned jitter;          // percent, 0 none

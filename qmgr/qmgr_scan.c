@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // qmgr_scan.c: recovery of active/ at start, and the scans of incoming/ and deferred/: by the clock, or when asked.
 //
-// A scan looks at one name after the other (a stat each) and lets others run after a few. What lies in incoming/ is taken up
-// as it is seen, and the scan waits while the active queue is full; what lies in deferred/ enters the index of times.
-// At start deferred/ is read once; after that a scan finds only what others have put there, so it is rare.
+// A scan looks at one name after the other (a stat each) and lets others run after a few. What lies in incoming/ is
+// taken up as it is seen, and the scan waits while the active queue is full; what lies in deferred/ enters the index of
+// times. At start deferred/ is read once; after that a scan finds only what others have put there, so it is rare.
 // Suspends: everywhere.
 #include <fcntl.h>
 #include <sys/stat.h>

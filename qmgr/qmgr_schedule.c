@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: ISC
 // qmgr_schedule.c: which entry goes to which agent next.
 //
-// Destinations of a transport take turns, one entry at a time, as long as their windows allow; whose turn it is within a
-// destination is qmgr_job's affair. The last of the deliveries that master lets run at once are for destinations that
+// Destinations of a transport take turns, one entry at a time, as long as their windows allow; whose turn it is within
+// a destination is qmgr_job's affair. The last of the deliveries that master lets run at once are for destinations that
 // have few under way. So neither a long list nor destinations that hang hold up the others.
 // Suspends: never.
 #include "qmgr/qmgr.h"
 
 enum { RESERVED_SHARE = 5 }; // of the process limit
-enum { SPREAD_FROM = 4 }; // requests under way at every agent before one more process is worth its start
+enum { SPREAD_FROM = 4 };    // requests under way at every agent before one more process is worth its start
 
 static bool has_slot(const struct qmgr_agent *a)
 {

@@ -18,7 +18,8 @@ START_TEST(slots_are_earned_by_deliveries)
 }
 END_TEST
 
-// The defaults: one with up to 6 deliveries may go ahead after the first delivery; the debt is worked off before the next may.
+// The defaults: one with up to 6 deliveries may go ahead after the first delivery; the debt is worked off before the
+// next may.
 START_TEST(loan_and_discount_let_others_go_early)
 {
     struct qmgr_slot_rules rules = {.cost = 5, .loan = 3, .discount = 50, .minimum = 3};

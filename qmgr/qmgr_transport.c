@@ -204,8 +204,7 @@ static int64_t tick_transport(struct qmgr_transport *t, int64_t now, int64_t nex
     next = tick_destinations(t, now, earlier(next, t->not_before));
     close_idle_agents(t, now);
     qmgr_transport_run(t);
-    bool is_busy =
-        t->is_connecting || t->dead_until || t->destinations.count > 0 || !list_is_empty(&t->agents);
+    bool is_busy = t->is_connecting || t->dead_until || t->destinations.count > 0 || !list_is_empty(&t->agents);
     return is_busy ? earlier(next, now + TICK_MS) : next;
 }
 

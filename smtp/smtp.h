@@ -2,8 +2,9 @@
 // smtp.h: the SMTP and LMTP delivery agent: what its files share.
 //
 // A delivery (smtp_deliver.c) goes through the next hops of its request; each is parsed (smtp_nexthop.c), looked up
-// (smtp_lookup.c), connected (smtp_session.c, or taken from smtp_connection_cache.c), secured (smtp_tls*.c), and given the message for the
-// recipients still open (smtp_transaction.c). What went wrong is a struct smtp_failure (smtp_report.c).
+// (smtp_lookup.c), connected (smtp_session.c, or taken from smtp_connection_cache.c), secured (smtp_tls*.c), and given
+// the message for the recipients still open (smtp_transaction.c). What went wrong is a struct smtp_failure
+// (smtp_report.c).
 #ifndef DROMOS_SMTP_SMTP_H
 #define DROMOS_SMTP_SMTP_H
 
@@ -40,11 +41,11 @@ struct smtp_client {
 
 // ---- smtp_nexthop.c: the text of a next hop. Pure.
 struct smtp_destination {
-    struct str text;  // as given, lower case: the key of the connection cache
-    struct str host;  // domain, host, or address without brackets; "" for UNIX
-    struct str path;  // UNIX socket, or ""
+    struct str text; // as given, lower case: the key of the connection cache
+    struct str host; // domain, host, or address without brackets; "" for UNIX
+    struct str path; // UNIX socket, or ""
     uint16_t port;
-    bool is_host;     // no MX lookup: [host], LMTP
+    bool is_host; // no MX lookup: [host], LMTP
 };
 struct smtp_nexthop_rules {
     bool is_lmtp;
@@ -62,9 +63,9 @@ enum smtp_requiretls {
     SMTP_REQUIRETLS_ENFORCE,       // TLS with a verified server that offers it, or returned to the sender
 };
 struct smtp_failure {
-    bool is_destination; // the destination as a whole is at fault: feedback to the queue manager
-    bool is_final;       // no other server may be tried: the message may have been delivered
-    bool asks_others;    // permanent, but another server of the destination may do better
+    bool is_destination;  // the destination as a whole is at fault: feedback to the queue manager
+    bool is_final;        // no other server may be tried: the message may have been delivered
+    bool asks_others;     // permanent, but another server of the destination may do better
     bool may_retry_plain; // the same server may be tried without TLS
     struct delivery_report report;
 };
@@ -81,8 +82,8 @@ struct smtp_delivery {
     struct str tls_status;          // tls= of a failure
     int tls_log_level;
     enum smtp_requiretls requiretls; // what this next hop must do for it
-    unsigned sessions;              // begun for this next hop
-    int64_t connected_us, start_us; // when the connection and the transmission began
+    unsigned sessions;               // begun for this next hop
+    int64_t connected_us, start_us;  // when the connection and the transmission began
 };
 static inline bool smtp_is_open(const struct smtp_delivery *sd, size_t i)
 {
@@ -108,7 +109,8 @@ struct smtp_hosts {
 };
 int smtp_lookup_init(struct smtp_client *client, struct err *err); // before the jail: own addresses
 // The hosts of a destination in the order to try. NULL, or why there is none.
-struct smtp_failure *smtp_lookup(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_hosts *hosts_r) CO;
+struct smtp_failure *smtp_lookup(struct smtp_delivery *sd, const struct smtp_destination *dest,
+                                 struct smtp_hosts *hosts_r) CO;
 
 // ---- smtp_session.c: one connection to a server.
 struct smtp_session {
@@ -123,16 +125,16 @@ struct smtp_session {
     unsigned features;       // enum smtp_feature
     char *mechanisms;        // after AUTH
     int64_t size_limit;
-    unsigned uses;      // deliveries, this one included
-    int64_t retire_ms;  // not used for a new delivery after that (smtp_connection_reuse_time_limit)
-    int64_t expires_ms; // idle until then
-    bool must_close;    // lost, told 421, or QUIT was sent: nothing more is said
-    char *tls_status;    // tls= of a delivery
+    unsigned uses;              // deliveries, this one included
+    int64_t retire_ms;          // not used for a new delivery after that (smtp_connection_reuse_time_limit)
+    int64_t expires_ms;         // idle until then
+    bool must_close;            // lost, told 421, or QUIT was sent: nothing more is said
+    char *tls_status;           // tls= of a delivery
     struct str delivery_status; // the same for the delivery under way, when it says more; in its arena
-    bool is_tls_matched; // the server is the one that it should be
-    char *tls_session;   // the name under which its TLS session may be kept for resumption; NULL: not, or it was
+    bool is_tls_matched;        // the server is the one that it should be
+    char *tls_session;          // the name under which its TLS session may be kept for resumption; NULL: not, or it was
     struct smtp_transcript *transcript; // NULL: nobody will want it
-    bool needs_reset;   // a transaction was begun and not completed: RSET before the next one
+    bool needs_reset;                   // a transaction was begun and not completed: RSET before the next one
 };
 enum smtp_step {
     SMTP_STEP_GREETING,
@@ -151,7 +153,8 @@ enum smtp_step {
     SMTP_STEP_QUIT,
 };
 // Connects, says hello and starts TLS as sd->tls_need says. NULL with *failure_r.
-struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_failure **failure_r) CO;
+struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_host *host,
+                                       struct smtp_failure **failure_r) CO;
 // A session on a connected stream, before the greeting (tests bring their own stream).
 struct smtp_session *smtp_session_new(const struct smtp_client *client, struct stream *stream, struct str key,
                                       const struct smtp_host *host);
@@ -170,13 +173,14 @@ struct smtp_transcript {
     bool is_private; // what is sent now is content or a secret
 };
 void smtp_transcript_init(struct smtp_client *client, struct service_context *service);
-struct smtp_transcript *smtp_transcript_new(const struct smtp_client *client);         // NULL: not wanted
+struct smtp_transcript *smtp_transcript_new(const struct smtp_client *client); // NULL: not wanted
 // The rest takes NULL for "not wanted".
 void smtp_transcript_sent(struct smtp_transcript *t, struct str output); // command lines about to be sent
 void smtp_transcript_heard(struct smtp_transcript *t, struct raw line);
 void smtp_transcript_private(struct smtp_transcript *t, bool is_private);
 void smtp_transcript_trouble(struct smtp_transcript *t);
-void smtp_transcript_end(struct smtp_transcript *t, const struct smtp_client *client, const char *relay); // sends it if there was; frees
+void smtp_transcript_end(struct smtp_transcript *t, const struct smtp_client *client,
+                         const char *relay); // sends it if there was; frees
 
 // ---- smtp_tls.c
 int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err);
@@ -199,10 +203,11 @@ void smtp_connection_cache_free(struct smtp_connection_cache *c);
 struct smtp_session *smtp_connection_cache_take(struct smtp_connection_cache *c, struct str key); // a live one, or NULL
 void smtp_connection_cache_put(struct smtp_connection_cache *c, struct smtp_session *s);          // takes s
 // May a connection to this destination be kept after the delivery? Also notes the use of the destination.
-bool smtp_connection_cache_wants(struct smtp_connection_cache *c, const struct smtp_destination *dest, bool more_waits) CO;
+bool smtp_connection_cache_wants(struct smtp_connection_cache *c, const struct smtp_destination *dest,
+                                 bool more_waits) CO;
 
 // ---- smtp_command.c: command lines with their parameters. Pure.
-bool smtp_address_is_sendable(struct str internal); // no control characters
+bool smtp_address_is_sendable(struct str internal);         // no control characters
 bool smtp_needs_smtputf8(const struct delivery_request *r); // RFC 6531: header or addresses are not ASCII
 void smtp_command_mail(struct buf *b, const struct delivery_request *r, unsigned features, bool quotes);
 void smtp_command_rcpt(struct buf *b, const struct delivery_recipient *rcpt, unsigned features, bool quotes);
@@ -219,13 +224,15 @@ enum smtp_outcome {
 enum smtp_outcome smtp_transaction(struct smtp_delivery *sd, struct smtp_session *s, bool keep) CO;
 
 // ---- smtp_report.c: failures and reports, allocated in the delivery's arena.
-struct smtp_failure *smtp_failure_new(struct smtp_delivery *sd, bool is_permanent, const char *dsn, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+struct smtp_failure *smtp_failure_new(struct smtp_delivery *sd, bool is_permanent, const char *dsn, const char *format,
+                                      ...) __attribute__((format(printf, 4, 5)));
 // The server refused: "host H[A] said: REPLY (in reply to STEP)", or "refused to talk to me" for greeting and hello.
 struct smtp_failure *smtp_failure_said(struct smtp_delivery *sd, const struct smtp_session *s, enum smtp_step step);
 // The connection failed: lost, timed out, malformed reply.
-struct smtp_failure *smtp_failure_lost(struct smtp_delivery *sd, struct smtp_session *s, enum smtp_step step, const struct err *err);
-struct smtp_failure *smtp_failure_with_session(struct smtp_failure *f, struct smtp_delivery *sd, const struct smtp_session *s);
+struct smtp_failure *smtp_failure_lost(struct smtp_delivery *sd, struct smtp_session *s, enum smtp_step step,
+                                       const struct err *err);
+struct smtp_failure *smtp_failure_with_session(struct smtp_failure *f, struct smtp_delivery *sd,
+                                               const struct smtp_session *s);
 void smtp_failure_apply(struct smtp_delivery *sd, struct smtp_failure *f); // to every open recipient
 // Recipient i was taken by the server, in s->reply.
 void smtp_report_sent(struct smtp_delivery *sd, const struct smtp_session *s, size_t i) CO;

@@ -110,7 +110,8 @@ static bool note_use(struct smtp_connection_cache *c, struct str key)
     uint64_t hash = str_hash(key);
     int64_t now = clock_ms(), limit = c->client->profile.connection_cache_time_limit * 1000;
     size_t slot = hash % RECENT_SLOTS;
-    bool is_recent = c->recent[slot].hash == hash && now - c->recent[slot].used_ms <= limit && c->recent[slot].used_ms > 0;
+    bool is_recent =
+        c->recent[slot].hash == hash && now - c->recent[slot].used_ms <= limit && c->recent[slot].used_ms > 0;
 
     c->recent[slot].hash = hash;
     c->recent[slot].used_ms = now;

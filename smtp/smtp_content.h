@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // smtp_content.h: message content as it goes over the wire: CRLF, dots doubled, long lines broken. Pure.
 //
-// Nothing but this writer puts CR or LF into content: stray ones in the text become blanks, so that no end of data can be
-// smuggled past the next server.
+// Nothing but this writer puts CR or LF into content: stray ones in the text become blanks, so that no end of data can
+// be smuggled past the next server.
 #ifndef DROMOS_SMTP_CONTENT_H
 #define DROMOS_SMTP_CONTENT_H
 

@@ -74,7 +74,8 @@ static bool session_limit_reached(const struct smtp_delivery *sd)
     return limit > 0 && sd->sessions >= limit;
 }
 
-// Another server is asked: what the last one said would otherwise be told nowhere (failed connections are logged as such).
+// Another server is asked: what the last one said would otherwise be told nowhere (failed connections are logged as
+// such).
 static void log_moving_on(const struct smtp_delivery *sd)
 {
     for (size_t i = 0; i < sd->delivery->request.recipient_count; i++) {
@@ -171,8 +172,8 @@ static void try_nexthop(struct smtp_delivery *sd, struct str text) CO
         smtp_failure_apply(sd, failure);
         return;
     }
-    sd->tls_status = smtp_tls_status(sd->tls_rule.policy.level, sd->tls_rule.policy.level > TLS_LEVEL_NONE ? "?" : NULL, false,
-                                     sd->arena);
+    sd->tls_status = smtp_tls_status(sd->tls_rule.policy.level, sd->tls_rule.policy.level > TLS_LEVEL_NONE ? "?" : NULL,
+                                     false, sd->arena);
     smtp_requiretls_find(sd);
     set_key(sd, &dest);
     bool more_waits = (sd->delivery->request.flags & DELIVERY_CACHE_CONNECTION) != 0;

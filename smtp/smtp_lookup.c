@@ -74,13 +74,15 @@ static int add_own_list(struct smtp_client *client, struct str list, struct err 
 
     while (str_token(&list, ", \t\r\n", &word)) {
         bool is_all = str_is_nocase(word, STR("all")), is_loopback = str_is_nocase(word, STR("loopback-only"));
-        if ((is_all || is_loopback ? add_own_interfaces(client, is_loopback, err) : add_own_name(client, word, err)) < 0)
+        if ((is_all || is_loopback ? add_own_interfaces(client, is_loopback, err) : add_own_name(client, word, err)) <
+            0)
             return -1;
     }
     return 0;
 }
 
-// inet_interfaces with one address of a family that is not loopback: mail leaves from there (unless smtp_bind_address says else).
+// inet_interfaces with one address of a family that is not loopback: mail leaves from there (unless smtp_bind_address
+// says else).
 static void default_source(struct smtp_client *client, int family, bool *has_r, struct net_addr *source_r)
 {
     size_t matches = 0;
@@ -161,8 +163,8 @@ static bool uses_dns(const struct smtp_client *client)
 static struct smtp_failure *lookup_failure(struct smtp_delivery *sd, struct str name, const char *type,
                                            enum dns_status status)
 {
-    bool is_permanent = status == DNS_NOT_FOUND || status == DNS_NO_DATA ||
-                        (status == DNS_INVALID && !address_domain_is_valid(name));
+    bool is_permanent =
+        status == DNS_NOT_FOUND || status == DNS_NO_DATA || (status == DNS_INVALID && !address_domain_is_valid(name));
     const char *dsn = is_permanent ? "5.4.4" : "4.4.3";
     struct smtp_failure *f;
 
@@ -252,7 +254,8 @@ static struct smtp_failure *look_up_domain(struct lookup *l, struct str domain) 
         return smtp_failure_new(sd, true, "5.1.0", "Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(domain));
     if (status == DNS_OK)
         return add_mx_hosts(l, mx.items, mx.count);
-    bool may_use_address = status == DNS_NOT_FOUND || status == DNS_NO_DATA || sd->client->settings->ignore_mx_lookup_error;
+    bool may_use_address =
+        status == DNS_NOT_FOUND || status == DNS_NO_DATA || sd->client->settings->ignore_mx_lookup_error;
     if (!may_use_address)
         return lookup_failure(sd, domain, "MX", status);
     return add_addresses(l, domain, 0);
@@ -310,7 +313,8 @@ static bool is_own(const struct smtp_client *client, const struct smtp_host *hos
 }
 
 // Where this host itself is a mail exchanger, only better ones are tried (RFC 5321 5.1). The list is in order.
-static struct smtp_failure *cut_loops(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_hosts *hosts)
+static struct smtp_failure *cut_loops(struct smtp_delivery *sd, const struct smtp_destination *dest,
+                                      struct smtp_hosts *hosts)
 {
     if (sd->client->profile.is_lmtp)
         return NULL;
@@ -343,7 +347,8 @@ static struct smtp_failure *look_up_path(struct lookup *l)
     return NULL;
 }
 
-struct smtp_failure *smtp_lookup(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_hosts *hosts_r)
+struct smtp_failure *smtp_lookup(struct smtp_delivery *sd, const struct smtp_destination *dest,
+                                 struct smtp_hosts *hosts_r)
 {
     struct lookup l = {sd, dest, hosts_r, clock_deadline(LOOKUP_SECONDS)};
     const struct smtp_profile *p = &sd->client->profile;

@@ -40,7 +40,8 @@ int smtp_nexthop_parse(struct str text, const struct smtp_nexthop_rules *rules, 
         d->path = str_slice(d->text, 5, d->text.len);
         if (d->path.len > 0)
             return 0;
-        return err_status(err, ERR_PERMANENT, "5.3.5", "bad next hop \"" STR_FMT "\": no socket path", STR_ARG(d->text));
+        return err_status(err, ERR_PERMANENT, "5.3.5", "bad next hop \"" STR_FMT "\": no socket path",
+                          STR_ARG(d->text));
     }
     struct str rest = d->text;
     if (rules->is_lmtp && str_starts(rest, STR("inet:")))

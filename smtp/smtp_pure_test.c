@@ -98,9 +98,9 @@ START_TEST(features_are_read)
     feed(&r, "250-XFORWARD NAME addr nonsense");
     feed(&r, "250-8BITMIMEX");
     feed(&r, "250 DSN");
-    ck_assert_uint_eq(smtp_reply_features(&r, STR(""), &limit),
-                      SMTP_HAS_PIPELINING | SMTP_HAS_SIZE | SMTP_HAS_AUTH | SMTP_HAS_XFORWARD_NAME |
-                          SMTP_HAS_XFORWARD_ADDR | SMTP_HAS_DSN);
+    ck_assert_uint_eq(smtp_reply_features(&r, STR(""), &limit), SMTP_HAS_PIPELINING | SMTP_HAS_SIZE | SMTP_HAS_AUTH |
+                                                                    SMTP_HAS_XFORWARD_NAME | SMTP_HAS_XFORWARD_ADDR |
+                                                                    SMTP_HAS_DSN);
     ck_assert_int_eq(limit, 1000);
     ck_assert_uint_eq(smtp_reply_features(&r, STR("dsn, Pipelining size"), &limit),
                       SMTP_HAS_AUTH | SMTP_HAS_XFORWARD_NAME | SMTP_HAS_XFORWARD_ADDR);
@@ -124,7 +124,11 @@ static void expect_wire(size_t limit, const char *const *pieces, const char *wir
     ck_assert_str_eq(buf_cstr(&out), wire);
     buf_release(&out);
 }
-#define PIECES(...) (const char *const[]){__VA_ARGS__, NULL}
+#define PIECES(...)                                                                                                    \
+    (const char *const[])                                                                                              \
+    {                                                                                                                  \
+        __VA_ARGS__, NULL                                                                                              \
+    }
 
 START_TEST(content_is_written_for_the_wire)
 {
@@ -149,8 +153,12 @@ END_TEST
 
 START_TEST(commands_carry_what_is_offered)
 {
-    const struct delivery_request r = {.sender = STR("a b@c"), .message_size = 77, .encoding = STR("8bit"),
-                                       .ret_flags = 2, .envelope_id = STR("id+1"), .sendopts = 8};
+    const struct delivery_request r = {.sender = STR("a b@c"),
+                                       .message_size = 77,
+                                       .encoding = STR("8bit"),
+                                       .ret_flags = 2,
+                                       .envelope_id = STR("id+1"),
+                                       .sendopts = 8};
     const struct delivery_recipient rcpt = {.address = STR("x@y"), .dsn_orcpt = STR("rfc822;o=p@q"), .notify = 14};
     const struct delivery_recipient never = {.address = STR("x@y"), .original = STR("o@p"), .notify = 1};
     const unsigned all = SMTP_HAS_SIZE | SMTP_HAS_8BITMIME | SMTP_HAS_DSN | SMTP_HAS_SMTPUTF8;

@@ -68,8 +68,9 @@ static unsigned xforward_features(struct str words)
     static const struct {
         const char *name;
         unsigned feature;
-    } names[] = {{"NAME", SMTP_HAS_XFORWARD_NAME},   {"ADDR", SMTP_HAS_XFORWARD_ADDR}, {"PORT", SMTP_HAS_XFORWARD_PORT},
-                 {"PROTO", SMTP_HAS_XFORWARD_PROTO}, {"HELO", SMTP_HAS_XFORWARD_HELO}, {"IDENT", SMTP_HAS_XFORWARD_IDENT},
+    } names[] = {{"NAME", SMTP_HAS_XFORWARD_NAME},    {"ADDR", SMTP_HAS_XFORWARD_ADDR},
+                 {"PORT", SMTP_HAS_XFORWARD_PORT},    {"PROTO", SMTP_HAS_XFORWARD_PROTO},
+                 {"HELO", SMTP_HAS_XFORWARD_HELO},    {"IDENT", SMTP_HAS_XFORWARD_IDENT},
                  {"SOURCE", SMTP_HAS_XFORWARD_SOURCE}};
     unsigned found = 0;
     struct str word;

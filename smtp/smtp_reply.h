@@ -16,7 +16,7 @@ struct smtp_reply {
     int code; // 200 to 599
     unsigned lines;
     bool is_malformed; // what came is no reply: there is no going on
-    struct buf text; // the lines, codes included, printable, each ended by LF
+    struct buf text;   // the lines, codes included, printable, each ended by LF
 };
 
 void smtp_reply_clear(struct smtp_reply *r);
@@ -25,7 +25,8 @@ void smtp_reply_release(struct smtp_reply *r);
 int smtp_reply_add_line(struct smtp_reply *r, struct raw line);
 // All lines joined by blanks, in the arena.
 struct str smtp_reply_joined(const struct smtp_reply *r, struct arena *arena);
-// The enhanced status code of the reply when it fits the class of the code, else "X.0.0"; `class` ('2', '4', '5') is forced.
+// The enhanced status code of the reply when it fits the class of the code, else "X.0.0"; `class` ('2', '4', '5') is
+// forced.
 struct str smtp_reply_dsn(const struct smtp_reply *r, char class, struct arena *arena);
 
 // What a server offers (EHLO, LHLO).
@@ -46,7 +47,8 @@ enum smtp_feature {
     SMTP_HAS_AUTH = 8192,
     SMTP_HAS_REQUIRETLS = 16384,
 };
-// Reads the features out of an EHLO reply. Keywords listed in `discard` are not seen. *size_limit_r: 0 when none was told.
+// Reads the features out of an EHLO reply. Keywords listed in `discard` are not seen. *size_limit_r: 0 when none was
+// told.
 unsigned smtp_reply_features(const struct smtp_reply *r, struct str discard, int64_t *size_limit_r);
 // What stands after AUTH in an EHLO reply, "PLAIN LOGIN"; nothing if it is not there.
 void smtp_reply_add_mechanisms(const struct smtp_reply *r, struct buf *list);

@@ -4,7 +4,7 @@
 // Suspends: settling a recipient.
 #include "smtp/smtp.h"
 
-#define REPLY_TEXT_MAX 800 // of a server's words in a reason
+#define REPLY_TEXT_MAX 800                                    // of a server's words in a reason
 enum { SYNTAX_ERROR = 500, PARAMETER_NOT_IMPLEMENTED = 504 }; // RFC 5321 4.2.3: the first and the last of a kind
 
 static const struct {
@@ -27,7 +27,8 @@ static const struct {
     [SMTP_STEP_QUIT] = {"QUIT command", "sending QUIT"},
 };
 
-struct smtp_failure *smtp_failure_new(struct smtp_delivery *sd, bool is_permanent, const char *dsn, const char *format, ...)
+struct smtp_failure *smtp_failure_new(struct smtp_delivery *sd, bool is_permanent, const char *dsn, const char *format,
+                                      ...)
 {
     struct smtp_failure *f = ARENA_NEW(sd->arena, struct smtp_failure);
     struct buf text = BUF_INIT;
@@ -48,7 +49,8 @@ struct smtp_failure *smtp_failure_new(struct smtp_delivery *sd, bool is_permanen
     return f;
 }
 
-struct smtp_failure *smtp_failure_with_session(struct smtp_failure *f, struct smtp_delivery *sd, const struct smtp_session *s)
+struct smtp_failure *smtp_failure_with_session(struct smtp_failure *f, struct smtp_delivery *sd,
+                                               const struct smtp_session *s)
 {
     f->report.relay = arena_str(sd->arena, str_from(s->relay));
     f->report.mta_name = arena_str(sd->arena, str_from(s->name));
@@ -71,7 +73,8 @@ struct smtp_failure *smtp_failure_said(struct smtp_delivery *sd, const struct sm
     struct smtp_failure *f;
 
     if (is_hello)
-        f = smtp_failure_new(sd, is_permanent, dsn.ptr, "host %s refused to talk to me: " STR_FMT, s->place, STR_ARG(text));
+        f = smtp_failure_new(sd, is_permanent, dsn.ptr, "host %s refused to talk to me: " STR_FMT, s->place,
+                             STR_ARG(text));
     else
         f = smtp_failure_new(sd, is_permanent, dsn.ptr, "host %s said: " STR_FMT " (in reply to %s)", s->place,
                              STR_ARG(text), steps[step].command);
@@ -142,7 +145,8 @@ void smtp_report_failures(struct smtp_delivery *sd, bool all)
 
     for (size_t i = 0; i < d->request.recipient_count; i++) {
         struct smtp_failure *f = sd->failures[i];
-        if (!smtp_is_open(sd, i) || f == NULL || !(all || f->is_final || (f->report.status == DELIVERY_BOUNCED && !f->asks_others)))
+        if (!smtp_is_open(sd, i) || f == NULL ||
+            !(all || f->is_final || (f->report.status == DELIVERY_BOUNCED && !f->asks_others)))
             continue;
         if (f->is_destination && f->report.status == DELIVERY_DEFERRED && !d->destination_failed)
             delivery_destination_failed(d, f->report.dsn, f->report.text);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
-// smtp_requiretls.c: messages whose sender asks for TLS all the way (RFC 8689): how strictly, and whether a server will do.
+// smtp_requiretls.c: messages whose sender asks for TLS all the way (RFC 8689): how strictly, and whether a server will
+// do.
 //
-// smtp_requiretls_policy holds tables, asked in turn with the next hop's domain and its parents (".example.com"), or with an
-// address, and words that end the search: enforce, opportunistic+starttls, opportunistic, disable.
-// Suspends: the tables.
+// smtp_requiretls_policy holds tables, asked in turn with the next hop's domain and its parents (".example.com"), or
+// with an address, and words that end the search: enforce, opportunistic+starttls, opportunistic, disable. Suspends:
+// the tables.
 #include "lib/base/log.h"
 #include "smtp/smtp.h"
 
@@ -106,7 +107,8 @@ static enum smtp_requiretls find_action(const struct smtp_delivery *sd) CO
 
 void smtp_requiretls_find(struct smtp_delivery *sd)
 {
-    bool is_wanted = (sd->delivery->request.sendopts & QUEUE_SENDOPT_REQUIRETLS) && sd->client->settings->requiretls_enable;
+    bool is_wanted =
+        (sd->delivery->request.sendopts & QUEUE_SENDOPT_REQUIRETLS) && sd->client->settings->requiretls_enable;
 
     sd->requiretls = SMTP_REQUIRETLS_DISABLE;
     if (is_wanted && sd->client->requiretls != NULL && sd->domain.len > 0)
@@ -120,7 +122,8 @@ unsigned smtp_requiretls_unwanted(const struct smtp_delivery *sd)
 
 static void add_status(struct smtp_delivery *sd, struct smtp_session *s, const char *final, bool is_violated)
 {
-    struct str text = arena_strf(sd->arena, "%s/%srequiretls%s%s", s->tls_status, is_violated ? "!" : "", final[0] ? ":" : "", final);
+    struct str text =
+        arena_strf(sd->arena, "%s/%srequiretls%s%s", s->tls_status, is_violated ? "!" : "", final[0] ? ":" : "", final);
 
     sd->tls_status = text;
     s->delivery_status = text;
@@ -149,7 +152,8 @@ struct smtp_failure *smtp_requiretls_check(struct smtp_delivery *sd, struct smtp
     add_status(sd, s, final, is_violated);
     if (!is_violated)
         return NULL;
-    struct smtp_failure *f = smtp_failure_new(sd, true, dsn, "Sender requested REQUIRETLS, but %s host %s", why, s->place);
+    struct smtp_failure *f =
+        smtp_failure_new(sd, true, dsn, "Sender requested REQUIRETLS, but %s host %s", why, s->place);
     f->asks_others = true;
     return smtp_failure_with_session(f, sd, s);
 }

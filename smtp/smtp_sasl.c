@@ -75,16 +75,18 @@ static struct smtp_failure *fail(struct smtp_delivery *sd, const struct smtp_ses
 
 static struct smtp_failure *fail_here(struct smtp_delivery *sd, const struct smtp_session *s, const char *reason)
 {
-    return fail(sd, s, smtp_failure_new(sd, false, "4.7.0", "SASL authentication failed; cannot authenticate to server %s: %s", s->place,
-                                        reason));
+    return fail(sd, s,
+                smtp_failure_new(sd, false, "4.7.0", "SASL authentication failed; cannot authenticate to server %s: %s",
+                                 s->place, reason));
 }
 
 static struct smtp_failure *fail_said(struct smtp_delivery *sd, const struct smtp_session *s)
 {
     bool is_permanent = s->reply.code / 100 == 5 && !sd->client->profile.sasl_auth_soft_bounce;
-    struct str dsn = smtp_reply_dsn(&s->reply, is_permanent ? '5' : '4', sd->arena), text = smtp_reply_joined(&s->reply, sd->arena);
-    struct smtp_failure *f = smtp_failure_new(sd, is_permanent, dsn.ptr, "SASL authentication failed; server %s said: " STR_FMT, s->place,
-                                              STR_ARG(text));
+    struct str dsn = smtp_reply_dsn(&s->reply, is_permanent ? '5' : '4', sd->arena),
+               text = smtp_reply_joined(&s->reply, sd->arena);
+    struct smtp_failure *f = smtp_failure_new(
+        sd, is_permanent, dsn.ptr, "SASL authentication failed; server %s said: " STR_FMT, s->place, STR_ARG(text));
     f->report.diag_type = STR("smtp");
     f->report.diag_text = text;
     return fail(sd, s, f);
@@ -100,7 +102,8 @@ static void log_library(const struct sasl_move *move)
 }
 
 // What is left of the server's offer.
-static int choose_mechanisms(const struct smtp_sasl *sasl, const struct smtp_session *s, struct buf *list_r, struct err *err) CO
+static int choose_mechanisms(const struct smtp_sasl *sasl, const struct smtp_session *s, struct buf *list_r,
+                             struct err *err) CO
 {
     struct str word, rest = str_from(s->mechanisms);
 
@@ -122,7 +125,8 @@ static struct str challenge_of(const struct smtp_session *s)
 }
 
 // Sends what move says and hears the reply. -1: *failure_r.
-static int say(struct smtp_delivery *sd, struct smtp_session *s, const struct sasl_move *move, struct smtp_failure **failure_r) CO
+static int say(struct smtp_delivery *sd, struct smtp_session *s, const struct sasl_move *move,
+               struct smtp_failure **failure_r) CO
 {
     struct err err = ERR_INIT;
     const char *response = move->has_response && move->response.len == 0 ? "=" : buf_cstr(&move->response);
@@ -176,13 +180,20 @@ static unsigned port_of(const struct smtp_session *s)
     return (unsigned)port;
 }
 
-static struct smtp_failure *login_with(struct smtp_delivery *sd, struct smtp_session *s, const struct smtp_credentials *c) CO
+static struct smtp_failure *login_with(struct smtp_delivery *sd, struct smtp_session *s,
+                                       const struct smtp_credentials *c) CO
 {
     const struct smtp_sasl *sasl = sd->client->sasl;
     const struct tls_info *tls = stream_tls_info(s->stream);
-    enum smtp_sasl_protection protection = tls == NULL ? SMTP_SASL_PLAIN : tls->is_matched ? SMTP_SASL_VERIFIED : SMTP_SASL_TLS;
-    const struct sasl_login login = {.service = sd->client->profile.is_lmtp ? "lmtp" : "smtp", .host = s->name, .port = port_of(s),
-                                     .username = c->username, .password = c->password, .security = sasl->security[protection],
+    enum smtp_sasl_protection protection = tls == NULL       ? SMTP_SASL_PLAIN
+                                           : tls->is_matched ? SMTP_SASL_VERIFIED
+                                                             : SMTP_SASL_TLS;
+    const struct sasl_login login = {.service = sd->client->profile.is_lmtp ? "lmtp" : "smtp",
+                                     .host = s->name,
+                                     .port = port_of(s),
+                                     .username = c->username,
+                                     .password = c->password,
+                                     .security = sasl->security[protection],
                                      .sends_authzid = sd->client->settings->send_cyrus_sasl_authzid};
     struct buf mechanisms = BUF_INIT;
     struct err err = ERR_INIT;
@@ -192,8 +203,11 @@ static struct smtp_failure *login_with(struct smtp_delivery *sd, struct smtp_ses
         f = fail_here(sd, s, err.text);
     } else if (mechanisms.len == 0) {
         log_warn("%s offered no supported AUTH mechanisms: '%s'", s->relay, s->mechanisms);
-        f = fail(sd, s, smtp_failure_new(sd, false, "4.7.0", "SASL authentication failed: server %s offered no compatible "
-                                         "authentication mechanisms for this type of connection security", s->place));
+        f = fail(sd, s,
+                 smtp_failure_new(sd, false, "4.7.0",
+                                  "SASL authentication failed: server %s offered no compatible "
+                                  "authentication mechanisms for this type of connection security",
+                                  s->place));
     } else if ((f = smtp_sasl_cache_find(sd, s, c)) != NULL) {
         f = fail(sd, s, f);
     } else {

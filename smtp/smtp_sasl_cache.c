@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
-// smtp_sasl_cache.c: logins that servers refused (smtp_sasl_auth_cache_name), so that a wrong password does not lock the account.
+// smtp_sasl_cache.c: logins that servers refused (smtp_sasl_auth_cache_name), so that a wrong password does not lock
+// the account.
 //
-// The entry for "host;user" is "time;digest;status;reply": the digest of a password tells whether it has changed, and not
-// what it is. Suspends: the cache may be a service's.
+// The entry for "host;user" is "time;digest;status;reply": the digest of a password tells whether it has changed, and
+// not what it is. Suspends: the cache may be a service's.
 #include <openssl/evp.h>
 
 #include "lib/base/log.h"
@@ -30,7 +31,8 @@ static void add_digest(struct buf *b, struct str key, struct str password)
         buf_addf(b, "%02x", digest[i]);
 }
 
-struct smtp_failure *smtp_sasl_cache_find(struct smtp_delivery *sd, const struct smtp_session *s, const struct smtp_credentials *c)
+struct smtp_failure *smtp_sasl_cache_find(struct smtp_delivery *sd, const struct smtp_session *s,
+                                          const struct smtp_credentials *c)
 {
     struct table *cache = sd->client->sasl->cache;
     const struct smtp_profile *p = &sd->client->profile;
@@ -54,7 +56,8 @@ struct smtp_failure *smtp_sasl_cache_find(struct smtp_delivery *sd, const struct
             struct str dsn = arena_strf(sd->arena, "%c" STR_FMT, p->sasl_auth_soft_bounce ? '4' : '5',
                                         STR_ARG(str_slice(status, 1, status.len)));
             f = smtp_failure_new(sd, !p->sasl_auth_soft_bounce, dsn.ptr,
-                                 "SASL [CACHED] authentication failed; server %s said: " STR_FMT, s->name, STR_ARG(rest));
+                                 "SASL [CACHED] authentication failed; server %s said: " STR_FMT, s->name,
+                                 STR_ARG(rest));
         }
     }
     buf_release(&key);

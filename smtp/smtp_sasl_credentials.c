@@ -41,7 +41,8 @@ int smtp_credentials_by_sender(struct smtp_delivery *sd, struct smtp_credentials
     if (is_local < 0)
         return take(sd, -1, c_r, &err);
     const struct table_address_query q = {sender, set->recipient_delimiter,
-                                          ADDRESS_KEY_FULL | ADDRESS_KEY_LOCALPART | ADDRESS_KEY_AT_DOMAIN, is_local > 0};
+                                          ADDRESS_KEY_FULL | ADDRESS_KEY_LOCALPART | ADDRESS_KEY_AT_DOMAIN,
+                                          is_local > 0};
     return take(sd, table_list_lookup_address(sasl->passwords, &q, &c_r->value, NULL, &err), c_r, &err);
 }
 
@@ -51,8 +52,10 @@ int smtp_credentials_find(struct smtp_delivery *sd, const struct smtp_session *s
     int found = smtp_credentials_by_sender(sd, c_r);
 
     if (found == 0)
-        found = take(sd, table_list_lookup(sd->client->sasl->passwords, str_from(s->name), &c_r->value, NULL, &err), c_r, &err);
+        found = take(sd, table_list_lookup(sd->client->sasl->passwords, str_from(s->name), &c_r->value, NULL, &err),
+                     c_r, &err);
     if (found == 0)
-        found = take(sd, table_list_lookup(sd->client->sasl->passwords, sd->nexthop, &c_r->value, NULL, &err), c_r, &err);
+        found =
+            take(sd, table_list_lookup(sd->client->sasl->passwords, sd->nexthop, &c_r->value, NULL, &err), c_r, &err);
     return found;
 }

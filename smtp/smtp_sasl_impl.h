@@ -17,7 +17,7 @@ struct smtp_sasl {
 
 // ---- smtp_sasl_credentials.c. The secret is wiped by smtp_credentials_clear.
 struct smtp_credentials {
-    struct buf value; // of the table
+    struct buf value;              // of the table
     struct str username, password; // borrow from it
 };
 // 1 found, 0 none, -1 the lookup failed, logged.
@@ -27,7 +27,8 @@ void smtp_credentials_clear(struct smtp_credentials *c);
 
 // ---- smtp_sasl_cache.c: a login that a server refused with 535 is not tried again for a while with the same password.
 // Is one remembered? Then its failure, else NULL.
-struct smtp_failure *smtp_sasl_cache_find(struct smtp_delivery *sd, const struct smtp_session *s, const struct smtp_credentials *c) CO;
+struct smtp_failure *smtp_sasl_cache_find(struct smtp_delivery *sd, const struct smtp_session *s,
+                                          const struct smtp_credentials *c) CO;
 void smtp_sasl_cache_add(struct smtp_delivery *sd, const struct smtp_session *s, const struct smtp_credentials *c) CO;
 
 #endif

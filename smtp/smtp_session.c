@@ -155,9 +155,9 @@ static struct smtp_failure *introduce(struct smtp_delivery *sd, struct smtp_sess
     if (detects_loops(sd, s) && str_is_nocase(smtp_reply_first_word(&s->reply), sd->client->settings->myhostname)) {
         log_warn("host %s replied to HELO/EHLO with my own hostname " STR_FMT, s->relay,
                  STR_ARG(sd->client->settings->myhostname));
-        return smtp_failure_with_session(smtp_failure_new(sd, true, "5.4.6", "mail for " STR_FMT " loops back to myself",
-                                                          STR_ARG(sd->domain)),
-                                         sd, s);
+        return smtp_failure_with_session(
+            smtp_failure_new(sd, true, "5.4.6", "mail for " STR_FMT " loops back to myself", STR_ARG(sd->domain)), sd,
+            s);
     }
     return NULL;
 }
@@ -204,15 +204,18 @@ static struct smtp_failure *secure(struct smtp_delivery *sd, struct smtp_session
 
     if (!(s->features & SMTP_HAS_STARTTLS)) {
         note_plain(sd, s, is_required ? "nostarttls" : "none");
-        return !is_required ? NULL
-                            : unprotected(sd, s, smtp_failure_new(sd, false, "4.7.4",
-                                                                  "TLS is required, but was not offered by host %s", s->place));
+        return !is_required
+                   ? NULL
+                   : unprotected(sd, s,
+                                 smtp_failure_new(sd, false, "4.7.4", "TLS is required, but was not offered by host %s",
+                                                  s->place));
     }
     if (sd->client->tls.context == NULL) {
         note_plain(sd, s, "noencryption");
         return !is_required ? NULL
-                            : unprotected(sd, s, smtp_failure_new(sd, false, "4.7.5",
-                                                                  "TLS is required, but our TLS engine is unavailable"));
+                            : unprotected(sd, s,
+                                          smtp_failure_new(sd, false, "4.7.5",
+                                                           "TLS is required, but our TLS engine is unavailable"));
     }
     int answer = ask_for_tls(sd, s, &f);
     if (answer < 0)
@@ -220,10 +223,12 @@ static struct smtp_failure *secure(struct smtp_delivery *sd, struct smtp_session
     if (answer == 0) {
         note_plain(sd, s, "noencryption");
         struct str dsn = smtp_reply_dsn(&s->reply, '4', sd->arena), text = smtp_reply_joined(&s->reply, sd->arena);
-        return !is_required ? NULL
-                            : unprotected(sd, s, smtp_failure_new(sd, false, dsn.ptr,
-                                                                  "TLS is required, but host %s refused to start TLS: " STR_FMT,
-                                                                  s->place, STR_ARG(text)));
+        return !is_required
+                   ? NULL
+                   : unprotected(sd, s,
+                                 smtp_failure_new(sd, false, dsn.ptr,
+                                                  "TLS is required, but host %s refused to start TLS: " STR_FMT,
+                                                  s->place, STR_ARG(text)));
     }
     f = smtp_tls_start(sd, s);
     if (f != NULL)
@@ -250,7 +255,8 @@ struct smtp_failure *smtp_session_hello(struct smtp_delivery *sd, struct smtp_se
     if (wants_tls && s->client->profile.tls_wrappermode) {
         if (sd->client->tls.context == NULL) {
             s->must_close = true;
-            return unprotected(sd, s, smtp_failure_new(sd, false, "4.7.5", "TLS is required, but our TLS engine is unavailable"));
+            return unprotected(
+                sd, s, smtp_failure_new(sd, false, "4.7.5", "TLS is required, but our TLS engine is unavailable"));
         }
         f = smtp_tls_start(sd, s);
         if (f != NULL)
@@ -279,7 +285,8 @@ static const struct net_addr *source_for(const struct smtp_client *client, const
     return NULL;
 }
 
-struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_failure **failure_r)
+struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct smtp_host *host,
+                                       struct smtp_failure **failure_r)
 {
     const struct smtp_client *client = sd->client;
     struct err err = ERR_INIT;
@@ -289,7 +296,9 @@ struct smtp_session *smtp_session_open(struct smtp_delivery *sd, const struct sm
 
     sd->start_us = 0;
     if (stream == NULL) {
-        const char *why = err.kind == ERR_TIMEOUT ? strerror(ETIMEDOUT) : err.errnum != 0 ? strerror(err.errnum) : err.text;
+        const char *why = err.kind == ERR_TIMEOUT ? strerror(ETIMEDOUT)
+                          : err.errnum != 0       ? strerror(err.errnum)
+                                                  : err.text;
         *failure_r = smtp_failure_new(sd, false, "4.4.1", "connect to " STR_FMT ": %s", STR_ARG(host->relay), why);
         (*failure_r)->is_destination = true;
         log_info("connect to " STR_FMT ": %s", STR_ARG(host->relay), why);

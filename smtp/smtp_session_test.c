@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// smtp_session_test.c: unit tests of whole conversations: a session on a socketpair, a scripted server at the other end.
+// smtp_session_test.c: unit tests of whole conversations: a session on a socketpair, a scripted server at the other
+// end.
 #include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 
 #define RECIPIENTS_MAX 3
 
-// What the server does: each step waits for `expect` (exactly these bytes) and then sends `say`; "" expects nothing, "*" the end.
+// What the server does: each step waits for `expect` (exactly these bytes) and then sends `say`; "" expects nothing,
+// "*" the end.
 struct step {
     const char *expect;
     const char *say; // NULL: hangs up
@@ -99,14 +101,25 @@ static void set_up(bool is_lmtp, size_t count, const char *content)
     memset(&delivery, 0, sizeof delivery);
     memset(settled, 0, sizeof settled);
     client.settings = &settings;
-    client.profile = (struct smtp_profile){.is_lmtp = is_lmtp, .helo_name = STR("me.example"), .always_send_ehlo = true,
-                                           .quote_rfc821_envelope = true, .skip_5xx_greeting = true,
-                                           .skip_quit_response = true, .line_length_limit = 998,
-                                           .helo_timeout = 2, .mail_timeout = 2, .rcpt_timeout = 2,
-                                           .data_init_timeout = 2, .data_xfer_timeout = 2, .data_done_timeout = 1};
-    delivery.request = (struct delivery_request){.queue_id = STR("ID1"), .queue_name = STR("active"),
-                                                 .sender = STR("s@x"), .recipients = recipients,
-                                                 .recipient_count = count, .message_size = 10};
+    client.profile = (struct smtp_profile){.is_lmtp = is_lmtp,
+                                           .helo_name = STR("me.example"),
+                                           .always_send_ehlo = true,
+                                           .quote_rfc821_envelope = true,
+                                           .skip_5xx_greeting = true,
+                                           .skip_quit_response = true,
+                                           .line_length_limit = 998,
+                                           .helo_timeout = 2,
+                                           .mail_timeout = 2,
+                                           .rcpt_timeout = 2,
+                                           .data_init_timeout = 2,
+                                           .data_xfer_timeout = 2,
+                                           .data_done_timeout = 1};
+    delivery.request = (struct delivery_request){.queue_id = STR("ID1"),
+                                                 .queue_name = STR("active"),
+                                                 .sender = STR("s@x"),
+                                                 .recipients = recipients,
+                                                 .recipient_count = count,
+                                                 .message_size = 10};
     for (size_t i = 0; i < count; i++)
         recipients[i] = (struct delivery_recipient){.address = arena_strf(&arena, "r%zu@y", i)};
     delivery.arena = &arena;
@@ -146,15 +159,34 @@ static void expect_failure(size_t i, enum delivery_status status, const char *ds
     ck_assert_int_eq(sd.failures[i]->report.status, status);
 }
 
-#define HELLO         {"", "220 mx ESMTP\r\n"}, {"EHLO me.example\r\n", "250-mx\r\n250 PIPELINING\r\n"}
-#define HELLO_PLAIN   {"", "220 mx ESMTP\r\n"}, {"EHLO me.example\r\n", "250 mx\r\n"}
-#define LHLO          {"", "220 mx LMTP\r\n"}, {"LHLO me.example\r\n", "250-mx\r\n250 PIPELINING\r\n"}
-#define STEPS(...)    (const struct step[]){__VA_ARGS__, {NULL, NULL}}
-#define MAIL          "MAIL FROM:<s@x>\r\n"
-#define RCPT0         "RCPT TO:<r0@y>\r\n"
-#define RCPT1         "RCPT TO:<r1@y>\r\n"
-#define RCPT2         "RCPT TO:<r2@y>\r\n"
-#define DATA          "DATA\r\n"
+#define HELLO                                                                                                          \
+    {"", "220 mx ESMTP\r\n"},                                                                                          \
+    {                                                                                                                  \
+        "EHLO me.example\r\n", "250-mx\r\n250 PIPELINING\r\n"                                                          \
+    }
+#define HELLO_PLAIN                                                                                                    \
+    {"", "220 mx ESMTP\r\n"},                                                                                          \
+    {                                                                                                                  \
+        "EHLO me.example\r\n", "250 mx\r\n"                                                                            \
+    }
+#define LHLO                                                                                                           \
+    {"", "220 mx LMTP\r\n"},                                                                                           \
+    {                                                                                                                  \
+        "LHLO me.example\r\n", "250-mx\r\n250 PIPELINING\r\n"                                                          \
+    }
+#define STEPS(...)                                                                                                     \
+    (const struct step[])                                                                                              \
+    {                                                                                                                  \
+        __VA_ARGS__,                                                                                                   \
+        {                                                                                                              \
+            NULL, NULL                                                                                                 \
+        }                                                                                                              \
+    }
+#define MAIL  "MAIL FROM:<s@x>\r\n"
+#define RCPT0 "RCPT TO:<r0@y>\r\n"
+#define RCPT1 "RCPT TO:<r1@y>\r\n"
+#define RCPT2 "RCPT TO:<r2@y>\r\n"
+#define DATA  "DATA\r\n"
 
 START_TEST(the_envelope_is_one_packet)
 {
@@ -170,7 +202,8 @@ END_TEST
 START_TEST(a_session_that_is_not_kept_says_quit_with_the_dot)
 {
     set_up(false, 1, "a: b\n");
-    run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n250 ok\r\n354 go\r\n"}, {"a: b\r\n.\r\nQUIT\r\n", "250 kept\r\n221 bye\r\n"}));
+    run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n250 ok\r\n354 go\r\n"},
+              {"a: b\r\n.\r\nQUIT\r\n", "250 kept\r\n221 bye\r\n"}));
     ck_assert_int_eq(delivery.settled[0], 1 + DELIVERY_SENT);
 }
 END_TEST
@@ -178,11 +211,12 @@ END_TEST
 START_TEST(without_pipelining_each_command_waits)
 {
     set_up(false, 3, "x\n");
-    run(STEPS(HELLO_PLAIN, {MAIL, "250 ok\r\n"}, {RCPT0, "250 ok\r\n"}, {RCPT1, "450 4.2.1 later\r\n"}, {RCPT2, "250 ok\r\n"},
-              {DATA, "354-go\r\n354 go\r\n"}, {"x\r\n.\r\n", "250 kept\r\n"}));
+    run(STEPS(HELLO_PLAIN, {MAIL, "250 ok\r\n"}, {RCPT0, "250 ok\r\n"}, {RCPT1, "450 4.2.1 later\r\n"},
+              {RCPT2, "250 ok\r\n"}, {DATA, "354-go\r\n354 go\r\n"}, {"x\r\n.\r\n", "250 kept\r\n"}));
     ck_assert_int_eq(delivery.settled[0], 1 + DELIVERY_SENT);
     ck_assert_int_eq(delivery.settled[1], 0); // may go to another server
-    expect_failure(1, DELIVERY_DEFERRED, "4.2.1", "host mx[1.2.3.4] said: 450 4.2.1 later (in reply to RCPT TO command)");
+    expect_failure(1, DELIVERY_DEFERRED, "4.2.1",
+                   "host mx[1.2.3.4] said: 450 4.2.1 later (in reply to RCPT TO command)");
     ck_assert_int_eq(delivery.settled[2], 1 + DELIVERY_SENT);
 }
 END_TEST
@@ -202,12 +236,14 @@ START_TEST(refusals_name_the_command)
 {
     set_up(false, 2, "x\n");
     run(STEPS(HELLO, {MAIL RCPT0 RCPT1 DATA, "452 4.3.1 full\r\n503 what\r\n503 what\r\n503 what\r\n"}));
-    expect_failure(1, DELIVERY_DEFERRED, "4.3.1", "host mx[1.2.3.4] said: 452 4.3.1 full (in reply to MAIL FROM command)");
+    expect_failure(1, DELIVERY_DEFERRED, "4.3.1",
+                   "host mx[1.2.3.4] said: 452 4.3.1 full (in reply to MAIL FROM command)");
     set_up(false, 1, "x\n");
     run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n250 ok\r\n451 busy\r\n"}));
     expect_failure(0, DELIVERY_DEFERRED, "4.0.0", "host mx[1.2.3.4] said: 451 busy (in reply to DATA command)");
     set_up(false, 1, "x\n");
-    run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n250 ok\r\n354 go\r\n"}, {"x\r\n.\r\nQUIT\r\n", "451-4.7.1 a\r\n451 4.7.1 b\r\n"}));
+    run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n250 ok\r\n354 go\r\n"},
+              {"x\r\n.\r\nQUIT\r\n", "451-4.7.1 a\r\n451 4.7.1 b\r\n"}));
     expect_failure(0, DELIVERY_DEFERRED, "4.7.1",
                    "host mx[1.2.3.4] said: 451-4.7.1 a 451 4.7.1 b (in reply to end of DATA command)");
 }
@@ -231,7 +267,8 @@ START_TEST(lost_connections_name_the_step)
 {
     set_up(false, 1, "x\n");
     run(STEPS({"", "220 mx\r\n"}, {"EHLO me.example\r\n", NULL}));
-    expect_failure(0, DELIVERY_DEFERRED, "4.4.2", "lost connection with mx[1.2.3.4] while performing the EHLO handshake");
+    expect_failure(0, DELIVERY_DEFERRED, "4.4.2",
+                   "lost connection with mx[1.2.3.4] while performing the EHLO handshake");
     set_up(false, 1, "x\n");
     run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n"}, {"", NULL}));
     expect_failure(0, DELIVERY_DEFERRED, "4.4.2", "lost connection with mx[1.2.3.4] while sending RCPT TO");
@@ -250,8 +287,9 @@ START_TEST(silence_has_an_end)
 {
     set_up(false, 1, "x\n");
     run(STEPS(HELLO, {MAIL RCPT0 DATA, "250 ok\r\n250 ok\r\n354 go\r\n"}, {"x\r\n.\r\nQUIT\r\n", ""}, {"*", ""}));
-    expect_failure(0, DELIVERY_DEFERRED, "4.4.2",
-                   "conversation with mx[1.2.3.4] timed out while sending end of data -- message may be sent more than once");
+    expect_failure(
+        0, DELIVERY_DEFERRED, "4.4.2",
+        "conversation with mx[1.2.3.4] timed out while sending end of data -- message may be sent more than once");
 }
 END_TEST
 
@@ -270,7 +308,8 @@ START_TEST(dead_kept_connections_do_not_count)
     reused = true;
     run(STEPS({MAIL RCPT0 DATA, "250 ok\r\n421 4.3.2 going down\r\n"}));
     ck_assert_int_eq(outcome, SMTP_OUTCOME_DONE);
-    expect_failure(0, DELIVERY_DEFERRED, "4.3.2", "host mx[1.2.3.4] said: 421 4.3.2 going down (in reply to RCPT TO command)");
+    expect_failure(0, DELIVERY_DEFERRED, "4.3.2",
+                   "host mx[1.2.3.4] said: 421 4.3.2 going down (in reply to RCPT TO command)");
 }
 END_TEST
 
@@ -281,7 +320,8 @@ START_TEST(lmtp_answers_for_each_recipient)
               {"x\r\n.\r\n", "250 2.0.0 first\r\n452 4.2.2 full\r\n"}));
     ck_assert_int_eq(delivery.settled[0], 1 + DELIVERY_SENT);
     expect_failure(1, DELIVERY_DEFERRED, "4.0.0", "host mx[1.2.3.4] said: 450 no (in reply to RCPT TO command)");
-    expect_failure(2, DELIVERY_DEFERRED, "4.2.2", "host mx[1.2.3.4] said: 452 4.2.2 full (in reply to end of DATA command)");
+    expect_failure(2, DELIVERY_DEFERRED, "4.2.2",
+                   "host mx[1.2.3.4] said: 452 4.2.2 full (in reply to end of DATA command)");
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// smtp_tls.c: the agent's TLS: tables and authorities, opened before the jail; certificates and sessions, held by tlsmgr.
-// Trust: files are the administrator's. Suspends: asking tlsmgr.
+// smtp_tls.c: the agent's TLS: tables and authorities, opened before the jail; certificates and sessions, held by
+// tlsmgr. Trust: files are the administrator's. Suspends: asking tlsmgr.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -28,7 +28,9 @@ int smtp_tls_read_file(struct str path, struct buf *text_r, struct err *err)
             text_r->len += (size_t)got;
     } while (got > 0 && text_r->len <= ANCHORS_MAX);
     buf_add_cstr(text_r, "");
-    int result = got < 0 ? err_errno(err, "%s", name) : got > 0 ? err_set(err, ERR_PERMANENT, "%s: too large", name) : 0;
+    int result = got < 0   ? err_errno(err, "%s", name)
+                 : got > 0 ? err_set(err, ERR_PERMANENT, "%s: too large", name)
+                           : 0;
     close(fd);
     mem_free(name);
     return result;
@@ -67,7 +69,7 @@ void smtp_tls_keep_session(struct smtp_session *s)
 void smtp_tls_refresh_chains(struct smtp_client *client)
 {
     const struct smtp_profile *p = &client->profile;
-    const struct tls_chain_files files = {p->tls_chain_files, p->tls_cert_file,  p->tls_key_file,  p->tls_dcert_file,
+    const struct tls_chain_files files = {p->tls_chain_files, p->tls_cert_file,   p->tls_key_file,  p->tls_dcert_file,
                                           p->tls_dkey_file,   p->tls_eccert_file, p->tls_eckey_file};
     struct smtp_tls *tls = &client->tls;
     struct tls_chain *chains[TLS_CHAINS_MAX];
@@ -95,7 +97,8 @@ static int read_level(const struct smtp_profile *p, enum tls_level *level_r, str
         return 0;
     }
     if (tls_level_parse(p->tls_security_level, level_r) < 0)
-        return err_set(err, ERR_PERMANENT, "invalid TLS security level: \"" STR_FMT "\"", STR_ARG(p->tls_security_level));
+        return err_set(err, ERR_PERMANENT, "invalid TLS security level: \"" STR_FMT "\"",
+                       STR_ARG(p->tls_security_level));
     return 0;
 }
 

@@ -22,18 +22,18 @@ struct smtp_session;
 
 // The part of the process. Opened before the jail.
 struct smtp_tls {
-    enum tls_level level;           // of main.cf
+    enum tls_level level; // of main.cf
     int log_level;
     struct table_list *policy_maps, *per_site, *log_level_maps;
-    struct buf trust_anchors;       // smtp_tls_trust_anchor_file
+    struct buf trust_anchors;           // smtp_tls_trust_anchor_file
     struct tls_client_context *context; // NULL: no level can ask for TLS, or it could not be made
-    struct buf groups;              // text that the context borrows
-    struct tls_service *service;    // NULL without the context
-    bool keeps_sessions;            // smtp_tls_session_cache_database
-    bool has_told_of_raw_keys;      // that there are none
-    uint64_t generation;            // of our certificates
+    struct buf groups;                  // text that the context borrows
+    struct tls_service *service;        // NULL without the context
+    bool keeps_sessions;                // smtp_tls_session_cache_database
+    bool has_told_of_raw_keys;          // that there are none
+    uint64_t generation;                // of our certificates
     int64_t next_refresh_ms;
-    struct mta_sts_client *sts;     // NULL: smtp_mta_sts = no
+    struct mta_sts_client *sts; // NULL: smtp_mta_sts = no
 };
 int smtp_tls_open(struct smtp_client *client, struct err *err);
 void smtp_tls_close(struct smtp_client *client);
@@ -62,8 +62,8 @@ struct smtp_tls_need {
 // NULL, or why nothing may be sent to this next hop.
 struct smtp_failure *smtp_tls_rule_find(struct smtp_delivery *sd, const struct smtp_destination *dest,
                                         struct smtp_tls_rule *rule_r) CO;
-struct smtp_failure *smtp_tls_need_find(struct smtp_delivery *sd, const struct smtp_hosts *hosts, const struct smtp_host *host,
-                                        struct smtp_tls_need *need_r) CO;
+struct smtp_failure *smtp_tls_need_find(struct smtp_delivery *sd, const struct smtp_hosts *hosts,
+                                        const struct smtp_host *host, struct smtp_tls_need *need_r) CO;
 // Two deliveries may share a connection when this is the same for both.
 void smtp_tls_add_key(const struct smtp_delivery *sd, struct buf *key);
 bool smtp_tls_may_reuse(const struct smtp_delivery *sd, const struct smtp_session *s);

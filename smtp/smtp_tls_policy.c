@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: ISC
 // smtp_tls_policy.c: which TLS a next hop and each of its hosts need: tables, main.cf, MTA-STS, DANE.
 //
-// An entry of smtp_tls_policy_maps has the last word. Else main.cf sets the level, MTA-STS may raise it, and TLSA records
-// of the host, where DANE is asked for, come before MTA-STS (RFC 8461 2).
-// Trust: tables are the administrator's; DNS and policies of other domains are hostile.
-// Suspends: lookups.
+// An entry of smtp_tls_policy_maps has the last word. Else main.cf sets the level, MTA-STS may raise it, and TLSA
+// records of the host, where DANE is asked for, come before MTA-STS (RFC 8461 2). Trust: tables are the
+// administrator's; DNS and policies of other domains are hostile. Suspends: lookups.
 #include "lib/base/log.h"
 #include "smtp/smtp.h"
 
@@ -54,8 +53,8 @@ static int use_entry(struct smtp_delivery *sd, const struct smtp_destination *de
         return -1;
     }
     if (ignored.len > 0)
-        log_warn("%s, next-hop destination \"" STR_FMT "\": ignoring attribute \"" STR_FMT "\" with TLS disabled", parameter,
-                 STR_ARG(dest->text), STR_ARG(ignored));
+        log_warn("%s, next-hop destination \"" STR_FMT "\": ignoring attribute \"" STR_FMT "\" with TLS disabled",
+                 parameter, STR_ARG(dest->text), STR_ARG(ignored));
     if (rule->policy.raw_key)
         smtp_tls_tell_of_raw_keys(sd->client, parameter);
     rule->has_entry = true;
@@ -89,9 +88,11 @@ static int complete(struct smtp_delivery *sd, const struct smtp_destination *des
                                                               : p->tls_secure_cert_match;
 
     if (policy->match.count == 0)
-        tls_words_add(&policy->match, match, policy->level == TLS_LEVEL_FINGERPRINT ? "|, \t\r\n" : ":, \t\r\n", sd->arena);
+        tls_words_add(&policy->match, match, policy->level == TLS_LEVEL_FINGERPRINT ? "|, \t\r\n" : ":, \t\r\n",
+                      sd->arena);
     if (policy->level == TLS_LEVEL_FINGERPRINT && policy->match.count == 0) {
-        log_warn("nexthop domain " STR_FMT ": configured at fingerprint security level, but with no fingerprints to match.",
+        log_warn("nexthop domain " STR_FMT
+                 ": configured at fingerprint security level, but with no fingerprints to match.",
                  STR_ARG(dest->text));
         return -1;
     }
@@ -109,9 +110,10 @@ static int complete(struct smtp_delivery *sd, const struct smtp_destination *des
     return 0;
 }
 
-// A domain whose policy cannot be fetched is as one without any, says RFC 8461; but when our own service does not answer,
-// there may be one in force that it knows: the message waits.
-static struct smtp_failure *ask_sts(struct smtp_delivery *sd, const struct smtp_destination *dest, struct smtp_tls_rule *rule) CO
+// A domain whose policy cannot be fetched is as one without any, says RFC 8461; but when our own service does not
+// answer, there may be one in force that it knows: the message waits.
+static struct smtp_failure *ask_sts(struct smtp_delivery *sd, const struct smtp_destination *dest,
+                                    struct smtp_tls_rule *rule) CO
 {
     struct mta_sts_client *sts = sd->client->tls.sts;
     enum tls_level level = rule->policy.level;
@@ -162,7 +164,8 @@ struct smtp_failure *smtp_tls_rule_find(struct smtp_delivery *sd, const struct s
     *rule_r = (struct smtp_tls_rule){.policy = {.level = client->tls.level}, .path = dest->path};
     rule_r->decided_by = client->profile.is_lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level";
     int result = find_rule(sd, dest, rule_r);
-    bool waives = (sendopts & QUEUE_SENDOPT_TLS_OPTIONAL) && !(sendopts & QUEUE_SENDOPT_REQUIRETLS) && client->settings->tls_required_enable;
+    bool waives = (sendopts & QUEUE_SENDOPT_TLS_OPTIONAL) && !(sendopts & QUEUE_SENDOPT_REQUIRETLS) &&
+                  client->settings->tls_required_enable;
     if (waives)
         waive(rule_r);
     else if (result < 0)
@@ -189,7 +192,8 @@ static struct smtp_failure *no_dane(struct smtp_delivery *sd, struct smtp_tls_ne
     return smtp_failure_new(sd, false, "4.7.5", "%s", why);
 }
 
-static struct smtp_failure *resolve_dane(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_tls_need *need) CO
+static struct smtp_failure *resolve_dane(struct smtp_delivery *sd, const struct smtp_host *host,
+                                         struct smtp_tls_need *need) CO
 {
     const struct smtp_client *client = sd->client;
     const struct tls_dane_query query = {
@@ -216,19 +220,21 @@ static struct smtp_failure *resolve_dane(struct smtp_delivery *sd, const struct 
     case TLS_DANE_FAILED:
         break;
     }
-    log_warn("TLS policy lookup for " STR_FMT "/" STR_FMT ": TLSA lookup error for " STR_FMT ":%u", STR_ARG(need->nexthop),
-             STR_ARG(need->host), STR_ARG(host->name), (unsigned)query.port);
+    log_warn("TLS policy lookup for " STR_FMT "/" STR_FMT ": TLSA lookup error for " STR_FMT ":%u",
+             STR_ARG(need->nexthop), STR_ARG(need->host), STR_ARG(host->name), (unsigned)query.port);
     return smtp_failure_new(sd, false, "4.7.5", "TLSA lookup error for " STR_FMT ":%u", STR_ARG(host->name),
                             (unsigned)query.port);
 }
 
-static struct smtp_failure *apply_dane(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_tls_need *need) CO
+static struct smtp_failure *apply_dane(struct smtp_delivery *sd, const struct smtp_host *host,
+                                       struct smtp_tls_need *need) CO
 {
     const struct smtp_client *client = sd->client;
     struct str insecure = client->settings->smtp_tls_dane_insecure_mx_policy;
 
     if (!str_is_nocase(client->profile.dns_support_level, STR("dnssec"))) {
-        log_warn(STR_FMT ": %s configured with dnssec lookups disabled", STR_ARG(need->nexthop), tls_level_name(need->level));
+        log_warn(STR_FMT ": %s configured with dnssec lookups disabled", STR_ARG(need->nexthop),
+                 tls_level_name(need->level));
         return no_dane(sd, need, "client TLS configuration problem");
     }
     if (!need->is_mx_secure && need->level == TLS_LEVEL_DANE_ONLY)
@@ -243,8 +249,8 @@ static struct smtp_failure *apply_dane(struct smtp_delivery *sd, const struct sm
 }
 
 // A policy that names the hosts: as MTA-STS says it, or as an attribute of a table entry does.
-static struct smtp_failure *check_mx(struct smtp_delivery *sd, struct smtp_tls_need *need, const struct tls_words *patterns,
-                                     bool enforces)
+static struct smtp_failure *check_mx(struct smtp_delivery *sd, struct smtp_tls_need *need,
+                                     const struct tls_words *patterns, bool enforces)
 {
     for (size_t i = 0; i < patterns->count; i++)
         if (tls_mx_pattern_matches(patterns->items[i], need->host))
@@ -272,7 +278,8 @@ static struct smtp_failure *apply_sts(struct smtp_delivery *sd, struct smtp_tls_
     return check_mx(sd, need, &sts->mx, enforces);
 }
 
-static struct smtp_failure *apply_rule(struct smtp_delivery *sd, const struct smtp_host *host, struct smtp_tls_need *need) CO
+static struct smtp_failure *apply_rule(struct smtp_delivery *sd, const struct smtp_host *host,
+                                       struct smtp_tls_need *need) CO
 {
     const struct smtp_tls_rule *rule = need->rule;
     struct smtp_failure *f = NULL;
@@ -290,7 +297,8 @@ static struct smtp_failure *apply_rule(struct smtp_delivery *sd, const struct sm
         f = apply_dane(sd, host, need);
     if (f == NULL && !tls_level_is_dane(need->level))
         f = apply_sts(sd, need);
-    if (f == NULL && rule->has_entry && rule->policy.mx_patterns.count > 0 && sd->client->profile.tls_enforce_sts_mx_patterns)
+    if (f == NULL && rule->has_entry && rule->policy.mx_patterns.count > 0 &&
+        sd->client->profile.tls_enforce_sts_mx_patterns)
         f = check_mx(sd, need, &rule->policy.mx_patterns, true);
     return f;
 }
@@ -311,7 +319,8 @@ static int find_log_level(struct smtp_delivery *sd, const struct smtp_host *host
     const struct str keys[] = {sd->domain, host->name, buf_str(&address)};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0] && found == 0; i++)
         found = table_list_lookup(tls->log_level_maps, keys[i], &value, NULL, NULL);
-    if (found > 0 && (str_to_i64(str_trim(buf_str(&value)), &level) < 0 || level < 0 || level > SMTP_TLS_LOG_LEVEL_MAX)) {
+    if (found > 0 &&
+        (str_to_i64(str_trim(buf_str(&value)), &level) < 0 || level < 0 || level > SMTP_TLS_LOG_LEVEL_MAX)) {
         log_warn("TLS log level of " STR_FMT ": bad value \"%s\"", STR_ARG(host->name), buf_cstr(&value));
         level = tls->log_level;
     }
@@ -320,8 +329,8 @@ static int find_log_level(struct smtp_delivery *sd, const struct smtp_host *host
     return (int)level;
 }
 
-struct smtp_failure *smtp_tls_need_find(struct smtp_delivery *sd, const struct smtp_hosts *hosts, const struct smtp_host *host,
-                                        struct smtp_tls_need *need_r)
+struct smtp_failure *smtp_tls_need_find(struct smtp_delivery *sd, const struct smtp_hosts *hosts,
+                                        const struct smtp_host *host, struct smtp_tls_need *need_r)
 {
     const struct smtp_tls_rule *rule = &sd->tls_rule;
 
@@ -336,12 +345,12 @@ struct smtp_failure *smtp_tls_need_find(struct smtp_delivery *sd, const struct s
     };
     sd->tls_log_level = find_log_level(sd, host);
     struct smtp_failure *f = apply_rule(sd, host, need_r);
-    sd->tls_status = smtp_tls_status(need_r->configured, f == NULL && need_r->level != TLS_LEVEL_NONE ? "?" : NULL, false,
-                                     sd->arena);
+    sd->tls_status = smtp_tls_status(need_r->configured, f == NULL && need_r->level != TLS_LEVEL_NONE ? "?" : NULL,
+                                     false, sd->arena);
     if (sd->tls_log_level > 0 && need_r->level > TLS_LEVEL_NONE)
-        log_info(STR_FMT ": TLS policy for " STR_FMT "/" STR_FMT ": %s, decided by %s", STR_ARG(sd->delivery->request.queue_id),
-                 STR_ARG(need_r->nexthop), STR_ARG(need_r->host), f == NULL ? tls_level_name(need_r->level) : "unmet",
-                 need_r->decided_by);
+        log_info(STR_FMT ": TLS policy for " STR_FMT "/" STR_FMT ": %s, decided by %s",
+                 STR_ARG(sd->delivery->request.queue_id), STR_ARG(need_r->nexthop), STR_ARG(need_r->host),
+                 f == NULL ? tls_level_name(need_r->level) : "unmet", need_r->decided_by);
     if (f != NULL)
         f->is_destination = true;
     return f;
@@ -353,7 +362,8 @@ void smtp_tls_add_key(const struct smtp_delivery *sd, struct buf *key)
 {
     const struct smtp_tls_rule *rule = &sd->tls_rule;
     const struct tls_policy *policy = &rule->policy;
-    const struct str parts[] = {policy->ciphers, policy->protocols, policy->exclude, policy->server_name, policy->anchor_file};
+    const struct str parts[] = {policy->ciphers, policy->protocols, policy->exclude, policy->server_name,
+                                policy->anchor_file};
 
     buf_addf(key, "\n%s %d", tls_level_name(policy->level), (int)rule->site);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

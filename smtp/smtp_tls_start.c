@@ -117,14 +117,16 @@ static int prepare(struct start_parts *parts, struct smtp_delivery *sd, struct s
 {
     const struct smtp_tls_need *need = sd->tls_need;
     const struct tls_policy *policy = &need->rule->policy;
-    struct str anonymous = need->level > TLS_LEVEL_ENCRYPT ? STR("aNULL") : STR(""); // somebody must be there to be recognised
+    struct str anonymous =
+        need->level > TLS_LEVEL_ENCRYPT ? STR("aNULL") : STR(""); // somebody must be there to be recognised
     const struct tls_ciphers ciphers = {policy->ciphers, {policy->exclude, anonymous}};
     struct tls_client_start *start = &parts->start;
 
     if (tls_cipher_list(sd->client->settings, &ciphers, &parts->ciphers) < 0)
         return err_set(err, ERR_PERMANENT, "invalid cipher grade: \"" STR_FMT "\"", STR_ARG(policy->ciphers));
     if (!tls_protocols_are_valid(policy->protocols))
-        return err_set(err, ERR_PERMANENT, "Invalid TLS protocol list \"" STR_FMT "\": aborting TLS session", STR_ARG(policy->protocols));
+        return err_set(err, ERR_PERMANENT, "Invalid TLS protocol list \"" STR_FMT "\": aborting TLS session",
+                       STR_ARG(policy->protocols));
     if (read_anchors(sd, need, &parts->anchors) < 0)
         return err_set(err, ERR_TEMPORARY, "client TLS configuration problem");
     add_check(parts, sd, need);
@@ -183,8 +185,8 @@ static void log_summary(const struct smtp_delivery *sd, const struct smtp_sessio
     if (level >= 2 && info->is_resumed)
         log_info("%s: Reusing old session", s->relay);
     if (level >= 2 && info->has_certificate)
-        log_info("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", s->relay, info->subject, info->issuer,
-                 info->fingerprint, info->key_fingerprint);
+        log_info("%s: subject_CN=%s, issuer_CN=%s, fingerprint=%s, pkey_fingerprint=%s", s->relay, info->subject,
+                 info->issuer, info->fingerprint, info->key_fingerprint);
     if (info->trouble[0] != '\0' && ((level >= 1 && tls_level_must_match(need->level)) || level >= 2)) {
         if (info->is_trusted && need->level >= TLS_LEVEL_VERIFY) // as X509_V_ERR_HOSTNAME_MISMATCH reads
             log_info("server certificate verification failed for %s: num=62:hostname mismatch", s->relay);
@@ -246,7 +248,8 @@ static bool has_password(struct smtp_delivery *sd, const struct smtp_session *s)
 
 static struct smtp_failure *handshake_failed(struct smtp_delivery *sd, struct smtp_session *s, const struct err *err) CO
 {
-    bool may_retry = sd->tls_need->level == TLS_LEVEL_MAY && !sd->client->profile.tls_wrappermode && !has_password(sd, s);
+    bool may_retry =
+        sd->tls_need->level == TLS_LEVEL_MAY && !sd->client->profile.tls_wrappermode && !has_password(sd, s);
 
     log_info("SSL_connect error to %s: %s", s->relay, err->text);
     log_lines(stream_tls_problems(s->stream), true);

@@ -105,7 +105,8 @@ static void queue_commands(struct transaction *t)
     size_t waiting = 0;
 
     if (t->mail == COMMAND_UNSENT) {
-        smtp_command_mail(out, t->request, t->s->features & ~smtp_requiretls_unwanted(t->sd), t->profile->quote_rfc821_envelope);
+        smtp_command_mail(out, t->request, t->s->features & ~smtp_requiretls_unwanted(t->sd),
+                          t->profile->quote_rfc821_envelope);
         t->mail = COMMAND_WAITING;
         if (!pipelines)
             return;
@@ -219,7 +220,8 @@ static int write_content(struct transaction *t, struct queue_reader *reader) CO
     }
     if (got < 0) { // without the final dot the server drops what it has
         t->s->must_close = true;
-        fail_all(t, smtp_failure_with_session(smtp_failure_new(t->sd, false, "4.3.0", "queue file: %s", err.text), t->sd, t->s));
+        fail_all(t, smtp_failure_with_session(smtp_failure_new(t->sd, false, "4.3.0", "queue file: %s", err.text),
+                                              t->sd, t->s));
         return -1;
     }
     smtp_content_end(&content, out);
@@ -242,8 +244,8 @@ static int send_content(struct transaction *t) CO
     queue_reader_close(reader);
     if (result < 0)
         return -1;
-    bool quits = !t->keep && !t->profile->is_lmtp && t->profile->skip_quit_response &&
-                 (t->s->features & SMTP_HAS_PIPELINING);
+    bool quits =
+        !t->keep && !t->profile->is_lmtp && t->profile->skip_quit_response && (t->s->features & SMTP_HAS_PIPELINING);
     if (quits)
         stream_write_str(t->s->stream, STR("QUIT\r\n"));
     if (smtp_session_flush(t->s, t->profile->data_xfer_timeout, &err) < 0)
@@ -355,7 +357,8 @@ static bool is_hijacked(struct transaction *t)
         return false;
     log_warn("%s: a reply came ahead of the MAIL command: the TLS session may have been hijacked", s->relay);
     s->must_close = true;
-    fail_all(t, smtp_failure_with_session(smtp_failure_new(t->sd, false, "4.7.0", "unexpected server message"), t->sd, s));
+    fail_all(t,
+             smtp_failure_with_session(smtp_failure_new(t->sd, false, "4.7.0", "unexpected server message"), t->sd, s));
     return true;
 }
 

@@ -62,7 +62,8 @@ static void report_main(void *arg)
     const struct smtp_client *client = r->client;
     struct err err = ERR_INIT;
     struct buf opening = BUF_INIT;
-    struct transcript_report about = {client->profile.is_lmtp ? "LMTP client" : "SMTP client", str_from(r->relay), STR("")};
+    struct transcript_report about = {client->profile.is_lmtp ? "LMTP client" : "SMTP client", str_from(r->relay),
+                                      STR("")};
     buf_addf(&opening, "Unexpected response from %s.", r->relay);
     about.opening = buf_str(&opening);
     if (transcript_send(&r->said, &about, client->settings, client->submit, &err) < 0)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // smtpd.c: the SMTP server: receives mail from the network, decides, and hands it to cleanup.
 //
-// Trust: clients are hostile. Runs as mail_owner, jailed, without write access to files; many sessions in a process, each a
-// coroutine. Holds no secret. With -S it serves one session on standard input and output (sendmail -bs).
+// Trust: clients are hostile. Runs as mail_owner, jailed, without write access to files; many sessions in a process,
+// each a coroutine. Holds no secret. With -S it serves one session on standard input and output (sendmail -bs).
 #include <unistd.h>
 
 #include "lib/ipc/anvil_client.h"
@@ -15,8 +15,11 @@ static unsigned notify_classes(const struct settings *set)
     static const struct {
         const char *name;
         unsigned bit;
-    } names[] = {{"resource", SMTPD_TROUBLE_RESOURCE}, {"software", SMTPD_TROUBLE_SOFTWARE}, {"policy", SMTPD_TROUBLE_POLICY},
-                 {"protocol", SMTPD_TROUBLE_PROTOCOL}, {"data", SMTPD_TROUBLE_DATA}};
+    } names[] = {{"resource", SMTPD_TROUBLE_RESOURCE},
+                 {"software", SMTPD_TROUBLE_SOFTWARE},
+                 {"policy", SMTPD_TROUBLE_POLICY},
+                 {"protocol", SMTPD_TROUBLE_PROTOCOL},
+                 {"data", SMTPD_TROUBLE_DATA}};
     struct str word, rest = set->notify_classes;
     unsigned classes = 0;
     while (str_token(&rest, ", \t\r\n", &word))
@@ -60,8 +63,10 @@ static int open_lists(struct smtpd *d, const struct settings *set, struct err *e
 
 static void close_lists(struct smtpd *d)
 {
-    struct match_list *const lists[] = {d->mynetworks, d->noop_commands, d->forbidden_commands, d->bare_newline_exclusions,
-                                        d->flush_domains, d->limit_exceptions, d->xclient_hosts, d->xforward_hosts, d->verp_clients, d->debug_peers};
+    struct match_list *const lists[] = {
+        d->mynetworks,    d->noop_commands,    d->forbidden_commands, d->bare_newline_exclusions,
+        d->flush_domains, d->limit_exceptions, d->xclient_hosts,      d->xforward_hosts,
+        d->verp_clients,  d->debug_peers};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         match_list_close(lists[i]);
     table_list_close(d->ehlo_discard_maps);

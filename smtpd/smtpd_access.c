@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// smtpd_access.c: asks the decision engine (lib/access) and does what it says: replies, log lines, effects on the message.
-// Suspends: table and DNS lookups, and for the queue id.
+// smtpd_access.c: asks the decision engine (lib/access) and does what it says: replies, log lines, effects on the
+// message. Suspends: table and DNS lookups, and for the queue id.
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,8 +20,9 @@ static struct str instance_of(struct smtpd_session *s)
 {
     struct smtpd_transaction *t = &s->transaction;
     if (t->instance[0] == '\0')
-        snprintf(t->instance, sizeof t->instance, "%x.%llx.%llx.%x", (unsigned)getpid(), (unsigned long long)(clock_wall_us() / 1000000),
-                 (unsigned long long)(clock_wall_us() % 1000000), s->daemon->instances++);
+        snprintf(t->instance, sizeof t->instance, "%x.%llx.%llx.%x", (unsigned)getpid(),
+                 (unsigned long long)(clock_wall_us() / 1000000), (unsigned long long)(clock_wall_us() % 1000000),
+                 s->daemon->instances++);
     return str_from(t->instance);
 }
 
@@ -37,15 +38,31 @@ void smtpd_collect_facts(struct smtpd_session *s, struct str recipient, struct a
 {
     const struct smtpd_transaction *t = &s->transaction;
     struct arena *a = &s->transaction_arena;
-    *f = (struct access_facts){
-        .state = strcmp(s->stage, "BDAT") == 0 ? "DATA" : s->stage, .protocol = s->protocol, .client = s->client_log,
-        .client_name = s->client_name, .client_reverse = s->client_reverse, .name_status = s->name_status,
-        .reverse_status = s->reverse_status, .client_address = s->client_address, .client_port = s->client_port,
-        .server_address = address_text(a, &s->local), .server_port = arena_strf(a, "%u", net_addr_port(&s->local)),
-        .client_addr = &s->peer, .is_mynetworks = s->is_mynetworks, .has_pipelined = s->has_pipelined, .helo = s->helo,
-        .recipient = recipient, .recipient_count = (unsigned)t->recipient_count, .queue_id = told_queue_id, .queue_id_owner = s,
-        .etrn_domain = s->etrn_domain, .instance = instance_of(s), .settings = s->settings,
-        .size = t->content_bytes > 0 ? t->content_bytes : t->declared_size, .tls = s->tls, .sasl = s->sasl};
+    *f = (struct access_facts){.state = strcmp(s->stage, "BDAT") == 0 ? "DATA" : s->stage,
+                               .protocol = s->protocol,
+                               .client = s->client_log,
+                               .client_name = s->client_name,
+                               .client_reverse = s->client_reverse,
+                               .name_status = s->name_status,
+                               .reverse_status = s->reverse_status,
+                               .client_address = s->client_address,
+                               .client_port = s->client_port,
+                               .server_address = address_text(a, &s->local),
+                               .server_port = arena_strf(a, "%u", net_addr_port(&s->local)),
+                               .client_addr = &s->peer,
+                               .is_mynetworks = s->is_mynetworks,
+                               .has_pipelined = s->has_pipelined,
+                               .helo = s->helo,
+                               .recipient = recipient,
+                               .recipient_count = (unsigned)t->recipient_count,
+                               .queue_id = told_queue_id,
+                               .queue_id_owner = s,
+                               .etrn_domain = s->etrn_domain,
+                               .instance = instance_of(s),
+                               .settings = s->settings,
+                               .size = t->content_bytes > 0 ? t->content_bytes : t->declared_size,
+                               .tls = s->tls,
+                               .sasl = s->sasl};
     if (t->has_sender)
         f->sender = t->sender.ptr != NULL ? t->sender : STR("");
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // smtpd_auth.c: the AUTH command (RFC 4954): who may log in with which mechanisms, the conversation, its log lines.
 //
-// Passwords pass through: they are checked elsewhere (lib/sasl), logged nowhere, and wiped from the buffers of this session.
-// Trust: responses are hostile; smtpd_sasl_response_limit bounds each. Suspends: for the client and for the verdict.
+// Passwords pass through: they are checked elsewhere (lib/sasl), logged nowhere, and wiped from the buffers of this
+// session. Trust: responses are hostile; smtpd_sasl_response_limit bounds each. Suspends: for the client and for the
+// verdict.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_tls.h"
 
@@ -74,7 +75,8 @@ static int read_response(struct smtpd_session *s, struct buf *response_r) CO
         return -1;
     }
     if (end == LINE_CUT) {
-        log_warn(STR_FMT ": SASL response longer than %lld", STR_ARG(s->client_log), (long long)s->settings->smtpd_sasl_response_limit);
+        log_warn(STR_FMT ": SASL response longer than %lld", STR_ARG(s->client_log),
+                 (long long)s->settings->smtpd_sasl_response_limit);
         if (!smtpd_skip_line(s))
             return -1;
         smtpd_reply(s, "500 5.5.6 SASL response limit exceeded");
@@ -98,8 +100,8 @@ static void refuse(struct smtpd_session *s, struct str mechanism, const struct s
     struct str reason = answer->reason.len > 0 ? buf_str(&answer->reason) : STR("(reason unavailable)");
     struct str user = answer->username.len > 0 ? buf_str(&answer->username) : STR("(unavailable)");
 
-    log_warn(STR_FMT ": SASL " STR_FMT " authentication failed: " STR_FMT ", sasl_username=" STR_FMT, STR_ARG(s->client_log),
-             STR_ARG(mechanism), STR_ARG(reason), STR_ARG(user));
+    log_warn(STR_FMT ": SASL " STR_FMT " authentication failed: " STR_FMT ", sasl_username=" STR_FMT,
+             STR_ARG(s->client_log), STR_ARG(mechanism), STR_ARG(reason), STR_ARG(user));
     if (answer->outcome == SASL_ANSWER_TEMPORARY)
         smtpd_reply(s, "454 4.7.0 Temporary authentication failure: " STR_FMT, STR_ARG(reason));
     else
@@ -107,7 +109,8 @@ static void refuse(struct smtpd_session *s, struct str mechanism, const struct s
 }
 
 // Challenges and responses until there is a verdict. False: the reply was sent, or the client is gone.
-static bool converse(struct smtpd_session *s, struct sasl_exchange *x, struct str mechanism, struct sasl_answer *answer) CO
+static bool converse(struct smtpd_session *s, struct sasl_exchange *x, struct str mechanism,
+                     struct sasl_answer *answer) CO
 {
     struct buf response = BUF_INIT;
     int got = 1;

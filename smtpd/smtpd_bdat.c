@@ -68,7 +68,8 @@ static void finish_message(struct smtpd_session *s) CO
     smtpd_store_finish(s, &result);
     if (result.code == 250) {
         s->errors = s->junk = 0;
-        smtpd_reply(s, "250 2.0.0 Ok: %lld bytes queued as %s", (long long)s->transaction.content_bytes, result.queue_id);
+        smtpd_reply(s, "250 2.0.0 Ok: %lld bytes queued as %s", (long long)s->transaction.content_bytes,
+                    result.queue_id);
     } else {
         smtpd_reply(s, "%d %s %s", result.code, result.status, result.reason);
     }
@@ -99,7 +100,8 @@ void smtpd_bdat(struct smtpd_session *s, struct str arguments)
         return;
     }
     if (!parse_arguments(arguments, &size, &is_last)) { // where the chunk ends is unknown: no way to go on
-        log_warn("NOQUEUE: malformed BDAT command syntax from " STR_FMT ": " STR_FMT, STR_ARG(s->client_log), STR_ARG(arguments));
+        log_warn("NOQUEUE: malformed BDAT command syntax from " STR_FMT ": " STR_FMT, STR_ARG(s->client_log),
+                 STR_ARG(arguments));
         smtpd_reply(s, "521 5.5.4 Syntax: BDAT count [LAST]");
         return;
     }

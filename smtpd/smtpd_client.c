@@ -65,5 +65,6 @@ void smtpd_client_identify(struct smtpd_session *s)
     if (s->settings->smtpd_peername_lookup && !s->is_standalone)
         look_up_name(s);
     smtpd_client_describe(s);
-    s->may_xforward = is_listed(s, s->daemon->xforward_hosts, "smtpd_authorized_xforward_hosts"); // XCLIENT does not change it
+    s->may_xforward =
+        is_listed(s, s->daemon->xforward_hosts, "smtpd_authorized_xforward_hosts"); // XCLIENT does not change it
 }

@@ -68,7 +68,8 @@ static const struct command *find_command(enum smtp_verb verb)
 
 static void do_help(struct smtpd_session *s, struct str arguments)
 {
-    smtpd_reply(s, "214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD");
+    smtpd_reply(s, "214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY "
+                   "XCLIENT XFORWARD");
 }
 
 // ---- Reading
@@ -91,7 +92,8 @@ static int refuse_long_line(struct smtpd_session *s, struct str start) CO
 {
     struct buf text = BUF_INIT;
     smtpd_add_loggable(s, &text, start, 30);
-    log_warn(STR_FMT ": request longer than %lld: %s...", STR_ARG(s->client_log), (long long)s->settings->line_length_limit, buf_cstr(&text));
+    log_warn(STR_FMT ": request longer than %lld: %s...", STR_ARG(s->client_log),
+             (long long)s->settings->line_length_limit, buf_cstr(&text));
     buf_release(&text);
     smtpd_reply(s, "500 5.5.2 " STR_FMT " Error: command too long", STR_ARG(s->settings->myhostname));
     s->errors++;
@@ -116,7 +118,8 @@ bool smtpd_refuses_bare_lf(struct smtpd_session *s)
     return true;
 }
 
-// A command ends at its first NUL, and a CR within it separates words: so do clients' libraries and other servers see it.
+// A command ends at its first NUL, and a CR within it separates words: so do clients' libraries and other servers see
+// it.
 static struct str without_odd_bytes(struct smtpd_session *s, struct str line)
 {
     long nul = str_find(line, '\0');
@@ -203,7 +206,8 @@ static bool has_jumped_the_gun(struct smtpd_session *s, const struct command *co
     struct buf text = BUF_INIT;
     smtpd_add_loggable(s, &text, raw_unchecked(stream_peek_buffered(s->stream)), 100);
     if (!s->has_pipelined)
-        log_info("improper command pipelining after %s from " STR_FMT ": %s", s->stage, STR_ARG(s->client_log), buf_cstr(&text));
+        log_info("improper command pipelining after %s from " STR_FMT ": %s", s->stage, STR_ARG(s->client_log),
+                 buf_cstr(&text));
     buf_release(&text);
     s->has_pipelined = true;
     if (!s->settings->smtpd_forbid_unauth_pipelining)
@@ -245,7 +249,8 @@ static void count_junk(struct smtpd_session *s)
 static bool is_noop(struct smtpd_session *s, struct str line) CO
 {
     struct str first, rest = line;
-    return s->settings->smtpd_noop_commands.len > 0 && str_token(&rest, " \t", &first) && list_has(s->daemon->noop_commands, first);
+    return s->settings->smtpd_noop_commands.len > 0 && str_token(&rest, " \t", &first) &&
+           list_has(s->daemon->noop_commands, first);
 }
 
 // A client that was refused when it connected gets nothing but QUIT.
@@ -254,7 +259,8 @@ static bool is_denied(struct smtpd_session *s, enum smtp_verb verb)
     if (s->denied.len == 0 || verb == SMTP_QUIT)
         return false;
     bool is_final = str_is(str_slice(s->denied, 1, 3), STR("21"));
-    smtpd_reply(s, STR_FMT " Error: access denied for " STR_FMT, STR_ARG(is_final ? s->denied : STR("503 5.7.0")), STR_ARG(s->client_log));
+    smtpd_reply(s, STR_FMT " Error: access denied for " STR_FMT, STR_ARG(is_final ? s->denied : STR("503 5.7.0")),
+                STR_ARG(s->client_log));
     return true;
 }
 

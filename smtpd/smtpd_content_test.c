@@ -83,7 +83,8 @@ START_TEST(bdat_has_no_dots_and_no_end)
     struct buf out = BUF_INIT;
     const char text[] = "a\r\n.\r\n.b\r";
     smtpd_content_init(&c, false);
-    ck_assert_uint_eq(smtpd_content_feed(&c, (struct raw){(const unsigned char *)text, sizeof(text) - 1}, &out), sizeof(text) - 1);
+    ck_assert_uint_eq(smtpd_content_feed(&c, (struct raw){(const unsigned char *)text, sizeof(text) - 1}, &out),
+                      sizeof(text) - 1);
     smtpd_content_end(&c, &out);
     ck_assert_str_eq(buf_cstr(&out), "a\n.\n.b \n"); // the last line gets its end
     ck_assert(!c.is_done);

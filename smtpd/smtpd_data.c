@@ -24,7 +24,8 @@ void smtpd_judge_bare_lf(struct smtpd_session *s)
     if (!s->transaction.content.saw_bare_lf || s->transaction.is_bad || s->may_send_bare_lf ||
         !str_is_nocase(set->smtpd_forbid_bare_newline, STR("reject")))
         return;
-    struct str reason = arena_strf(&s->transaction_arena, STR_FMT " Error: bare <LF> received", STR_ARG(set->myhostname));
+    struct str reason =
+        arena_strf(&s->transaction_arena, STR_FMT " Error: bare <LF> received", STR_ARG(set->myhostname));
     s->ends_after_reply = true;
     smtpd_store_fail(s, (int)set->smtpd_forbid_bare_newline_reject_code, "5.5.2", reason.ptr);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_footer.c: what smtpd_reject_filter_maps, smtpd_reject_footer and smtpd_reject_footer_maps make of a refusal.
-// Trust: macro values come from the client: what smtpd_expansion_filter does not list becomes '_'. Suspends: table lookups.
+// Trust: macro values come from the client: what smtpd_expansion_filter does not list becomes '_'. Suspends: table
+// lookups.
 #include "lib/access/access_expand.h"
 #include "smtpd/smtpd.h"
 
@@ -79,7 +80,8 @@ static void filter_reply(struct smtpd_session *s, struct buf *reply) CO
     struct str text;
     if (found < 0) {
         log_warn("smtpd_reject_filter_maps: %s: the reply stays as it is", err.text);
-    } else if (found > 0 && (smtp_reply_line_parse(buf_str(&value), &code, &is_last, &text) < 0 || code < 400 || !is_last)) {
+    } else if (found > 0 &&
+               (smtp_reply_line_parse(buf_str(&value), &code, &is_last, &text) < 0 || code < 400 || !is_last)) {
         log_warn("smtpd_reject_filter_maps: not a reply 4xx or 5xx: \"%s\": ignored", buf_cstr(&value));
     } else if (found > 0) {
         struct str id = smtpd_queue_id(s);
@@ -130,9 +132,11 @@ void smtpd_reply_done(struct smtpd_session *s)
     if (s->reply_start >= output->len)
         return;
     struct str said = str_slice(buf_str(output), s->reply_start, output->len);
-    bool has_footer = s->settings->smtpd_reject_footer.len > 0 || (d->footer_maps != NULL && !table_list_is_empty(d->footer_maps));
+    bool has_footer =
+        s->settings->smtpd_reject_footer.len > 0 || (d->footer_maps != NULL && !table_list_is_empty(d->footer_maps));
     bool has_filter = d->reject_filter != NULL && !table_list_is_empty(d->reject_filter);
-    if ((has_footer || has_filter) && (said.ptr[0] == '4' || said.ptr[0] == '5') && str_find(said, '\n') == (long)said.len - 1)
+    if ((has_footer || has_filter) && (said.ptr[0] == '4' || said.ptr[0] == '5') &&
+        str_find(said, '\n') == (long)said.len - 1)
         edit_refusal(s, str_trim(said));
     smtpd_record_output(s, str_slice(buf_str(output), s->reply_start, output->len));
     s->reply_start = output->len;

@@ -29,7 +29,8 @@ void smtpd_helo(struct smtpd_session *s, struct str arguments)
     smtpd_reply(s, "250 " STR_FMT, STR_ARG(s->settings->myhostname));
 }
 
-// ---- What EHLO offers, in this order. A line with parameters of its own is written by a function, which may also write none.
+// ---- What EHLO offers, in this order. A line with parameters of its own is written by a function, which may also
+// write none.
 
 static bool say_size(struct smtpd_session *s, struct buf *line)
 {

@@ -77,7 +77,8 @@ void smtpd_keywords_for_client(struct smtpd_session *s)
         return;
     int found = table_list_lookup(maps, s->client_address, &value, NULL, &err);
     if (found < 0)
-        log_warn("smtpd_discard_ehlo_keyword_address_maps: " STR_FMT ": %s: ignored", STR_ARG(s->client_address), err.text);
+        log_warn("smtpd_discard_ehlo_keyword_address_maps: " STR_FMT ": %s: ignored", STR_ARG(s->client_address),
+                 err.text);
     if (found > 0) // the value stands in place of the general list
         s->ehlo_offered = offered_without(s->settings, parse(buf_str(&value)));
     buf_release(&value);

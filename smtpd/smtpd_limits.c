@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
-// smtpd_limits.c: how many connections and requests a client may make (smtpd_client_*_limit), by what the anvil service counts.
+// smtpd_limits.c: how many connections and requests a client may make (smtpd_client_*_limit), by what the anvil service
+// counts.
 //
-// Asked only where a limit is set, and not about clients in smtpd_client_event_limit_exceptions: for them nothing waits.
-// When the service cannot be asked, nobody is refused. Suspends: for the service's answer.
+// Asked only where a limit is set, and not about clients in smtpd_client_event_limit_exceptions: for them nothing
+// waits. When the service cannot be asked, nobody is refused. Suspends: for the service's answer.
 #include <netinet/in.h>
 
 #include "lib/ipc/anvil_client.h"
@@ -22,7 +23,8 @@ static void add_network(struct buf *b, const struct settings *set, const struct 
     bool is_v6 = net_addr_family(peer) == AF_INET6;
     unsigned char *bytes = is_v6 ? ((struct sockaddr_in6 *)&network.sa)->sin6_addr.s6_addr
                                  : (unsigned char *)&((struct sockaddr_in *)&network.sa)->sin_addr;
-    int64_t all = is_v6 ? 128 : 32, prefix = is_v6 ? set->smtpd_client_ipv6_prefix_length : set->smtpd_client_ipv4_prefix_length;
+    int64_t all = is_v6 ? 128 : 32,
+            prefix = is_v6 ? set->smtpd_client_ipv6_prefix_length : set->smtpd_client_ipv4_prefix_length;
     if (prefix < 0 || prefix > all)
         prefix = all;
     for (int64_t bit = prefix; bit < all; bit++)
@@ -49,7 +51,8 @@ static bool note(struct smtpd_session *s, enum anvil_event event, struct anvil_c
         return false;
     if (anvil_client_note(s->daemon->anvil, event, s->anvil_key, counts_r, &err) == 0)
         return true;
-    log_warn("the anvil service cannot be asked about " STR_FMT ": %s: no limit holds", STR_ARG(s->client_log), err.text);
+    log_warn("the anvil service cannot be asked about " STR_FMT ": %s: no limit holds", STR_ARG(s->client_log),
+             err.text);
     return false;
 }
 
@@ -57,7 +60,8 @@ static bool exceeds(struct smtpd_session *s, int64_t number, int64_t limit, cons
 {
     if (limit <= 0 || number <= limit)
         return false;
-    log_warn("%s limit exceeded: %lld from " STR_FMT " for service %s", what, (long long)number, STR_ARG(s->client_log), s->service->name);
+    log_warn("%s limit exceeded: %lld from " STR_FMT " for service %s", what, (long long)number, STR_ARG(s->client_log),
+             s->service->name);
     return true;
 }
 
@@ -76,7 +80,8 @@ bool smtpd_limit_connect(struct smtpd_session *s)
         (!exceeds(s, counts.count, set->smtpd_client_connection_count_limit, "Connection concurrency") &&
          !exceeds(s, counts.rate, set->smtpd_client_connection_rate_limit, "Connection rate")))
         return true;
-    smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many connections from " STR_FMT, STR_ARG(set->myhostname), STR_ARG(s->client_address));
+    smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many connections from " STR_FMT, STR_ARG(set->myhostname),
+                STR_ARG(s->client_address));
     return false;
 }
 
@@ -88,7 +93,8 @@ void smtpd_limit_disconnect(struct smtpd_session *s)
 }
 
 // Counts one request. `too_many` is what there is too much of, for the client.
-static bool is_within(struct smtpd_session *s, enum anvil_event event, int64_t limit, const char *what, const char *too_many) CO
+static bool is_within(struct smtpd_session *s, enum anvil_event event, int64_t limit, const char *what,
+                      const char *too_many) CO
 {
     struct anvil_counts counts;
     if (limit <= 0 || !note(s, event, &counts) || !exceeds(s, counts.rate, limit, what))
@@ -99,17 +105,20 @@ static bool is_within(struct smtpd_session *s, enum anvil_event event, int64_t l
 
 bool smtpd_limit_message(struct smtpd_session *s)
 {
-    return is_within(s, ANVIL_MESSAGE, s->settings->smtpd_client_message_rate_limit, "Message delivery request rate", "much mail");
+    return is_within(s, ANVIL_MESSAGE, s->settings->smtpd_client_message_rate_limit, "Message delivery request rate",
+                     "much mail");
 }
 
 bool smtpd_limit_recipient(struct smtpd_session *s)
 {
-    return is_within(s, ANVIL_RECIPIENT, s->settings->smtpd_client_recipient_rate_limit, "Recipient address rate", "many recipients");
+    return is_within(s, ANVIL_RECIPIENT, s->settings->smtpd_client_recipient_rate_limit, "Recipient address rate",
+                     "many recipients");
 }
 
 bool smtpd_limit_auth(struct smtpd_session *s)
 {
-    return is_within(s, ANVIL_AUTH, s->settings->smtpd_client_auth_rate_limit, "AUTH command rate", "many AUTH commands");
+    return is_within(s, ANVIL_AUTH, s->settings->smtpd_client_auth_rate_limit, "AUTH command rate",
+                     "many AUTH commands");
 }
 
 bool smtpd_limit_tls_exceeded(struct smtpd_session *s, bool has_session)

@@ -70,7 +70,8 @@ static bool take_verp(struct smtpd_session *s, struct str value)
         return false;
     }
     if (!is_good) {
-        smtpd_reply(s, "501 5.5.4 Error: XVERP needs two characters from " STR_FMT, STR_ARG(set->verp_delimiter_filter));
+        smtpd_reply(s, "501 5.5.4 Error: XVERP needs two characters from " STR_FMT,
+                    STR_ARG(set->verp_delimiter_filter));
         return false;
     }
     s->transaction.verp = arena_str(&s->transaction_arena, delimiters);
@@ -86,7 +87,8 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
         return take_size(s, p->value);
     if (str_is_nocase(p->name, STR("BODY")) && (offered & SMTPD_EHLO_8BITMIME) && take_body(s, p->value))
         return true;
-    if (str_is_nocase(p->name, STR("AUTH")) && p->value.ptr != NULL) { // who sent it first, as the client says (RFC 4954 5)
+    if (str_is_nocase(p->name, STR("AUTH")) &&
+        p->value.ptr != NULL) { // who sent it first, as the client says (RFC 4954 5)
         s->sasl.sender = arena_str(&s->transaction_arena, p->value);
         return true;
     }
@@ -114,7 +116,8 @@ static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter 
     }
     if (is_envid) {
         if (t->envelope_id.len == 0 && p->value.len > 0 && p->value.len <= 400 &&
-            address_xtext_decode(p->value, &s->transaction_arena, &t->envelope_id) == 0 && str_is_printable(t->envelope_id))
+            address_xtext_decode(p->value, &s->transaction_arena, &t->envelope_id) == 0 &&
+            str_is_printable(t->envelope_id))
             return true;
         smtpd_reply(s, "501 5.5.4 Bad ENVID parameter syntax");
         return false;

@@ -43,7 +43,8 @@ static int add_envelope(struct smtpd_postdrop *p, const struct submit_envelope *
     return bad ? -1 : 0;
 }
 
-struct smtpd_postdrop *smtpd_postdrop_begin(const struct settings *set, const struct submit_envelope *e, struct err *err)
+struct smtpd_postdrop *smtpd_postdrop_begin(const struct settings *set, const struct submit_envelope *e,
+                                            struct err *err)
 {
     struct smtpd_postdrop *p = MEM_NEW(struct smtpd_postdrop);
     struct buf received = BUF_INIT;

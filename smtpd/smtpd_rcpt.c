@@ -14,7 +14,8 @@ static bool take_orcpt(struct smtpd_session *s, struct str value, struct submit_
 {
     struct str type, rest = value, address;
     if (rcpt->dsn_orcpt.len > 0 || value.len > 500 || !str_cut(&rest, ';', &type) || type.len == 0 ||
-        !str_is_printable(type) || decode_orcpt(type, rest, &s->transaction_arena, &address) < 0 || !address_is_sane(address))
+        !str_is_printable(type) || decode_orcpt(type, rest, &s->transaction_arena, &address) < 0 ||
+        !address_is_sane(address))
         return false;
     rcpt->dsn_orcpt = arena_strf(&s->transaction_arena, STR_FMT ";" STR_FMT, STR_ARG(type), STR_ARG(address));
     return true;
@@ -24,7 +25,8 @@ static bool take_orcpt(struct smtpd_session *s, struct str value, struct submit_
 static bool take_parameter(struct smtpd_session *s, const struct smtp_parameter *p, struct submit_recipient *rcpt)
 {
     bool has_value = p->value.ptr != NULL;
-    bool is_notify = has_value && str_is_nocase(p->name, STR("NOTIFY")), is_orcpt = has_value && str_is_nocase(p->name, STR("ORCPT"));
+    bool is_notify = has_value && str_is_nocase(p->name, STR("NOTIFY")),
+         is_orcpt = has_value && str_is_nocase(p->name, STR("ORCPT"));
     if ((is_notify || is_orcpt) && !(s->ehlo_offered & SMTPD_EHLO_DSN))
         smtpd_reply(s, "501 5.7.1 DSN support is disabled");
     else if (is_notify && (rcpt->notify != 0 || smtp_notify_parse(p->value, &rcpt->notify) < 0))
@@ -56,7 +58,8 @@ static bool take_arguments(struct smtpd_session *s, struct str arguments, struct
         if (!take_parameter(s, &path.params[i], rcpt))
             return false;
     if (rcpt->dsn_orcpt.len == 0) // reports name the recipient as the client did
-        rcpt->dsn_orcpt = arena_strf(&s->transaction_arena, "%s;" STR_FMT, str_is_ascii(path.sent) ? "rfc822" : "utf-8", STR_ARG(path.sent));
+        rcpt->dsn_orcpt = arena_strf(&s->transaction_arena, "%s;" STR_FMT, str_is_ascii(path.sent) ? "rfc822" : "utf-8",
+                                     STR_ARG(path.sent));
     return true;
 }
 
@@ -67,7 +70,8 @@ static bool has_room(struct smtpd_session *s)
         return true;
     smtpd_reply(s, "452 4.5.3 Error: too many recipients");
     if (t->overshoot++ < (uint64_t)s->settings->smtpd_recipient_overshoot_limit)
-        s->command_failed = false; // a client that only asks for more than the limit is no attacker (RFC 5321 4.5.3.1.10)
+        s->command_failed =
+            false; // a client that only asks for more than the limit is no attacker (RFC 5321 4.5.3.1.10)
     return false;
 }
 
@@ -125,10 +129,13 @@ void smtpd_vrfy(struct smtpd_session *s, struct str arguments)
         return;
     }
     struct arena_mark mark = arena_mark(&s->transaction_arena);
-    if (address_parse_path(without_name(shown), false, &s->transaction_arena, &address, &rest) < 0 || !address_is_sane(address) ||
-        (rest.len > 0 && !(str_is_nocase(rest, STR("SMTPUTF8")) && s->settings->smtputf8_enable)) || smtpd_is_malformed(s, address))
+    if (address_parse_path(without_name(shown), false, &s->transaction_arena, &address, &rest) < 0 ||
+        !address_is_sane(address) ||
+        (rest.len > 0 && !(str_is_nocase(rest, STR("SMTPUTF8")) && s->settings->smtputf8_enable)) ||
+        smtpd_is_malformed(s, address))
         smtpd_reply(s, "501 5.1.3 Bad recipient address syntax");
     else if (smtpd_allows(s, ACCESS_RCPT, address))
-        smtpd_reply(s, "252 2.0.0 " STR_FMT, STR_ARG(rest.len > 0 ? str_trim(str_slice(shown, 0, shown.len - rest.len)) : shown));
+        smtpd_reply(s, "252 2.0.0 " STR_FMT,
+                    STR_ARG(rest.len > 0 ? str_trim(str_slice(shown, 0, shown.len - rest.len)) : shown));
     arena_reset_to(&s->transaction_arena, mark);
 }

@@ -68,7 +68,8 @@ static int64_t earlier(int64_t a, int64_t b)
 
 void smtpd_limit_wait(struct smtpd_session *s)
 {
-    int64_t deadline = s->settings->smtpd_per_request_deadline ? s->request_deadline : clock_deadline(s->settings->smtpd_timeout);
+    int64_t deadline =
+        s->settings->smtpd_per_request_deadline ? s->request_deadline : clock_deadline(s->settings->smtpd_timeout);
     stream_set_deadline(s->stream, earlier(deadline, s->deadline));
 }
 
@@ -125,7 +126,8 @@ static void add_context(struct buf *b, const struct smtpd_session *s, struct str
         }
 }
 
-void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text, struct str recipient)
+void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct access_reason *reason, struct str text,
+                        struct str recipient)
 {
     struct buf context = BUF_INIT;
     add_context(&context, s, recipient);
@@ -135,8 +137,8 @@ void smtpd_log_decision(struct smtpd_session *s, const char *verb, const struct 
         buf_add_char(&context, '>');
     }
     struct str id = smtpd_queue_id(s);
-    log_info(STR_FMT ": %s: %s from " STR_FMT ": " STR_FMT ";%s", STR_ARG(id), verb, s->stage, STR_ARG(s->client_log), STR_ARG(text),
-             buf_cstr(&context));
+    log_info(STR_FMT ": %s: %s from " STR_FMT ": " STR_FMT ";%s", STR_ARG(id), verb, s->stage, STR_ARG(s->client_log),
+             STR_ARG(text), buf_cstr(&context));
     buf_release(&context);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_session.c: one client from greeting to disconnect: the command loop, its limits, its log lines.
-// Trust: everything the client sends. Suspends: throughout; each command line is bounded by smtpd_timeout, the whole session by daemon_timeout.
+// Trust: everything the client sends. Suspends: throughout; each command line is bounded by smtpd_timeout, the whole
+// session by daemon_timeout.
 #include "smtpd/smtpd.h"
 
 void smtpd_transaction_reset(struct smtpd_session *s)
@@ -36,7 +37,8 @@ void smtpd_lost(struct smtpd_session *s, const struct err *err)
         s->troubles |= SMTPD_TROUBLE_PROTOCOL;
         struct str id = smtpd_queue_id(s);
         log_info(STR_FMT ": %s after %s%s from " STR_FMT, STR_ARG(id),
-                 err->kind == ERR_TIMEOUT ? "timeout" : "lost connection", s->stage, buf_cstr(&bytes), STR_ARG(s->client_log));
+                 err->kind == ERR_TIMEOUT ? "timeout" : "lost connection", s->stage, buf_cstr(&bytes),
+                 STR_ARG(s->client_log));
     }
     buf_release(&bytes);
     if (err->kind == ERR_TIMEOUT)
@@ -140,7 +142,8 @@ static void greet(struct smtpd_session *s) CO
     if (has_spoken_first(s))
         return;
     if (!smtpd_allows(s, ACCESS_CONNECT, STR_NULL)) { // what comes now is refused, but QUIT
-        s->denied = arena_str(&s->session_arena, str_slice(buf_str(stream_output(s->stream)), s->reply_start, s->reply_start + 9));
+        s->denied = arena_str(&s->session_arena,
+                              str_slice(buf_str(stream_output(s->stream)), s->reply_start, s->reply_start + 9));
         return;
     }
     smtpd_reply(s, "220 " STR_FMT, STR_ARG(s->settings->smtpd_banner));

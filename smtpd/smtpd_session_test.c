@@ -224,7 +224,8 @@ static void walk_step(struct stream *peer, struct model *m, unsigned pick) CO
             *m = (struct model){0};
         break;
     case 8:
-        code = ask(peer, pick & 16 ? "XCLIENT NAME=b.test PORT=[UNAVAILABLE] PROTO=ESMTP HELO=h\r\n" : "XCLIENT NAME=\r\n");
+        code = ask(peer,
+                   pick & 16 ? "XCLIENT NAME=b.test PORT=[UNAVAILABLE] PROTO=ESMTP HELO=h\r\n" : "XCLIENT NAME=\r\n");
         ck_assert_int_eq(code, m->has_mail ? 503 : pick & 16 ? 220 : 501);
         if (code == 220)
             *m = (struct model){0};
@@ -253,8 +254,8 @@ static void script_random_walk(struct stream *peer)
     ck_assert_uint_gt(stored.finished, 100);
 }
 
-static void (*const scripts[])(struct stream *peer) = {script_one_message, script_refusals, script_cleanup_fails,
-                                                       script_bdat_errors, script_login, script_login_is_off,
+static void (*const scripts[])(struct stream *peer) = {script_one_message,     script_refusals,   script_cleanup_fails,
+                                                       script_bdat_errors,     script_login,      script_login_is_off,
                                                        script_login_wants_tls, script_random_walk};
 
 START_TEST(scripted_session)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// smtpd_starttls.c: STARTTLS and wrapper mode: the handshake, its log lines, what the client proved, the text for Received:.
-// Trust: the client. Suspends: the handshake, bounded by smtpd_starttls_timeout.
+// smtpd_starttls.c: STARTTLS and wrapper mode: the handshake, its log lines, what the client proved, the text for
+// Received:. Trust: the client. Suspends: the handshake, bounded by smtpd_starttls_timeout.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_tls.h"
 
@@ -20,7 +20,8 @@ static void log_lines(struct str text, const char *prefix, bool is_warning)
 static void log_failure(struct smtpd_session *s, const struct err *err)
 {
     bool is_timeout = err->kind == ERR_TIMEOUT;
-    log_info("SSL_accept error from " STR_FMT ": %s", STR_ARG(s->client_log), is_timeout ? "Connection timed out" : err->text);
+    log_info("SSL_accept error from " STR_FMT ": %s", STR_ARG(s->client_log),
+             is_timeout ? "Connection timed out" : err->text);
     log_lines(stream_tls_problems(s->stream), "TLS library problem: ", true);
 }
 
@@ -30,8 +31,8 @@ static void log_distrust(struct smtpd_session *s, const struct tls_info *info)
     bool is_issuer = strstr(info->trouble, "issuer certificate") != NULL;
     if (!s->daemon->tls->requires_certificate || !info->has_certificate || info->is_trusted)
         return;
-    log_info("certificate verification failed for " STR_FMT ": %s%s", STR_ARG(s->client_log), is_issuer ? "untrusted issuer " : "",
-             is_issuer ? info->issuer : info->trouble);
+    log_info("certificate verification failed for " STR_FMT ": %s%s", STR_ARG(s->client_log),
+             is_issuer ? "untrusted issuer " : "", is_issuer ? info->issuer : info->trouble);
 }
 
 static void log_success(struct smtpd_session *s, const struct tls_info *info, int log_level)
@@ -39,8 +40,8 @@ static void log_success(struct smtpd_session *s, const struct tls_info *info, in
     struct buf line = BUF_INIT;
     const char *trust = !info->has_certificate ? "Anonymous" : info->is_trusted ? "Trusted" : "Untrusted";
     if (log_level >= 2 && info->has_certificate)
-        log_info(STR_FMT ": subject_CN=%s, issuer=%s, fingerprint=%s, pkey_fingerprint=%s", STR_ARG(s->client_log), info->subject, info->issuer,
-                 info->fingerprint, info->key_fingerprint);
+        log_info(STR_FMT ": subject_CN=%s, issuer=%s, fingerprint=%s, pkey_fingerprint=%s", STR_ARG(s->client_log),
+                 info->subject, info->issuer, info->fingerprint, info->key_fingerprint);
     if (log_level >= 2 && info->is_resumed)
         log_info(STR_FMT ": Reusing old session", STR_ARG(s->client_log));
     if (log_level < 1)
@@ -112,8 +113,8 @@ static bool start(struct smtpd_session *s, struct tls_server_context *context) C
     log_success(s, info, level);
     keep_facts(s, info);
     if (!info->is_resumed && smtpd_limit_tls_exceeded(s, true)) {
-        smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many new TLS sessions from " STR_FMT, STR_ARG(s->settings->myhostname),
-                    STR_ARG(s->client_log));
+        smtpd_reply(s, "421 4.7.0 " STR_FMT " Error: too many new TLS sessions from " STR_FMT,
+                    STR_ARG(s->settings->myhostname), STR_ARG(s->client_log));
         return false;
     }
     return check_certificate(s, info);
@@ -170,12 +171,14 @@ bool smtpd_tls_wrap(struct smtpd_session *s)
     struct tls_server_context *context = smtpd_tls_context(t);
     if (context == NULL) {
         log_warn("Wrapper-mode request dropped from " STR_FMT " for service %s. TLS context initialization failed. "
-                 "For details see earlier warnings in your logs.", STR_ARG(s->client_log), s->service->name);
+                 "For details see earlier warnings in your logs.",
+                 STR_ARG(s->client_log), s->service->name);
         s->is_closing = true;
         return false;
     }
     if (smtpd_limit_tls_exceeded(s, false)) {
-        log_warn("Refusing TLS service request from " STR_FMT " for service %s", STR_ARG(s->client_log), s->service->name);
+        log_warn("Refusing TLS service request from " STR_FMT " for service %s", STR_ARG(s->client_log),
+                 s->service->name);
         s->is_closing = true;
         return false;
     }
@@ -193,8 +196,8 @@ bool smtpd_tls_refuses(struct smtpd_session *s, enum smtp_verb verb)
     const struct smtpd_tls *t = s->daemon->tls;
     if (t == NULL || !t->is_required || s->tls.is_on || s->is_standalone)
         return false;
-    if (verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_STARTTLS || verb == SMTP_NOOP || verb == SMTP_QUIT || verb == SMTP_HELP ||
-        verb == SMTP_XCLIENT || verb == SMTP_UNKNOWN)
+    if (verb == SMTP_HELO || verb == SMTP_EHLO || verb == SMTP_STARTTLS || verb == SMTP_NOOP || verb == SMTP_QUIT ||
+        verb == SMTP_HELP || verb == SMTP_XCLIENT || verb == SMTP_UNKNOWN)
         return false;
     smtpd_reply(s, "530 5.7.0 Must issue a STARTTLS command first");
     return true;
@@ -224,7 +227,8 @@ void smtpd_tls_add_received(const struct smtpd_session *s, struct buf *b)
     const struct tls_info *info = stream_tls_info(s->stream);
     if (info == NULL || !s->settings->smtpd_tls_received_header)
         return;
-    buf_addf(b, "\t(using %s with cipher %s (%d/%d bits)", info->protocol, info->cipher, info->bits_used, info->bits_algorithm);
+    buf_addf(b, "\t(using %s with cipher %s (%d/%d bits)", info->protocol, info->cipher, info->bits_used,
+             info->bits_algorithm);
     if (info->exchange[0]) {
         buf_addf(b, "\n\t key-exchange %s", info->exchange);
         if (info->exchange_group[0])
@@ -238,7 +242,8 @@ void smtpd_tls_add_received(const struct smtpd_session *s, struct buf *b)
         add_signature(b, "\n\t ", "client", &info->client);
     buf_add_cstr(b, ")\n");
     if (!info->has_certificate) {
-        buf_add_cstr(b, s->daemon->tls->asks_certificate ? "\t(Client did not present a certificate)\n" : "\t(No client certificate requested)\n");
+        buf_add_cstr(b, s->daemon->tls->asks_certificate ? "\t(Client did not present a certificate)\n"
+                                                         : "\t(No client certificate requested)\n");
         return;
     }
     buf_add_cstr(b, "\t(Client CN \"");

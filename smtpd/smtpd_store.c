@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: ISC
-// smtpd_store.c: hands a message to cleanup: envelope, client attributes, the Received: header, content; asks for its queue id.
-// Suspends: while cleanup is slow, and for its verdict.
+// smtpd_store.c: hands a message to cleanup: envelope, client attributes, the Received: header, content; asks for its
+// queue id. Suspends: while cleanup is slow, and for its verdict.
 #include <unistd.h>
 
 #include "smtpd/smtpd.h"
 
-#define STORE_ATTRS_MAX  24
-#define STORE_SECONDS    600 // for cleanup's verdict: a queue file system may be slow
+#define STORE_ATTRS_MAX 24
+#define STORE_SECONDS   600 // for cleanup's verdict: a queue file system may be slow
 
 void smtpd_store_abort(struct smtpd_session *s)
 {
@@ -67,15 +67,19 @@ static struct str or_unknown(struct str text)
 static void add_origin_attrs(struct smtpd_session *s, struct attr_list *l)
 {
     const struct smtpd_forward *f = &s->forward;
-    const struct smtpd_forward self = {.name = s->client_name, .address = s->client_address, .port = s->client_port, .helo = s->helo,
+    const struct smtpd_forward self = {.name = s->client_name,
+                                       .address = s->client_address,
+                                       .port = s->client_port,
+                                       .helo = s->helo,
                                        .protocol = str_from(s->protocol)};
     const struct smtpd_forward *from = f->is_set ? f : &self;
     add_attr(l, "log_client_name", or_unknown(from->name));
     add_attr(l, "log_client_address", or_unknown(from->address));
     add_attr(l, "log_client_port", or_unknown(from->port));
-    add_attr(l, "log_message_origin", f->is_set ? arena_strf(&s->transaction_arena, STR_FMT "[" STR_FMT "]", STR_ARG(or_unknown(f->name)),
-                                                             STR_ARG(or_unknown(f->address)))
-                                                : s->client_log);
+    add_attr(l, "log_message_origin",
+             f->is_set ? arena_strf(&s->transaction_arena, STR_FMT "[" STR_FMT "]", STR_ARG(or_unknown(f->name)),
+                                    STR_ARG(or_unknown(f->address)))
+                       : s->client_log);
     add_attr(l, "log_helo_name", from->helo);
     add_attr(l, "log_protocol_name", or_unknown(from->protocol));
     add_attr(l, "log_ident", f->ident);
@@ -131,8 +135,9 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     struct arena *a = &s->transaction_arena;
     struct buf after = BUF_INIT;
     bool has_login = s->sasl.method.len > 0, is_extended = strcmp(s->protocol, "SMTP") != 0;
-    struct str protocol = arena_strf(a, "%s%s%s", t->sendopts & 1 ? "UTF8SMTP" : s->protocol, is_extended && s->tls.is_on ? "S" : "",
-                                     is_extended && has_login ? "A" : ""); // RFC 3848
+    struct str protocol =
+        arena_strf(a, "%s%s%s", t->sendopts & 1 ? "UTF8SMTP" : s->protocol, is_extended && s->tls.is_on ? "S" : "",
+                   is_extended && has_login ? "A" : ""); // RFC 3848
     struct buf tls = BUF_INIT, login = BUF_INIT;
     if (s->stream != NULL)
         smtpd_tls_add_received(s, &tls);
@@ -143,12 +148,16 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
     }
 
     if (set->smtpd_hide_client_session) {
-        e->received_before = arena_strf(a, "Received: by " STR_FMT " (" STR_FMT ") id ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
+        e->received_before = arena_strf(a, "Received: by " STR_FMT " (" STR_FMT ") id ", STR_ARG(set->myhostname),
+                                        STR_ARG(set->mail_name));
     } else {
         struct str helo = s->helo.len > 0 ? s->helo : s->client_name;
-        e->received_before = arena_strf(a, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n" STR_FMT STR_FMT "\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id ",
-                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), (int)tls.len, buf_cstr(&tls), (int)login.len, buf_cstr(&login),
-                                        STR_ARG(set->myhostname), STR_ARG(set->mail_name), STR_ARG(protocol));
+        e->received_before = arena_strf(a,
+                                        "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n" STR_FMT STR_FMT
+                                        "\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id ",
+                                        STR_ARG(helo), STR_ARG(s->client_name), STR_ARG(s->client_rfc), (int)tls.len,
+                                        buf_cstr(&tls), (int)login.len, buf_cstr(&login), STR_ARG(set->myhostname),
+                                        STR_ARG(set->mail_name), STR_ARG(protocol));
     }
     buf_release(&tls);
     buf_release(&login);
@@ -168,7 +177,8 @@ static void make_received(struct smtpd_session *s, struct submit_envelope *e)
 static struct str client_line(struct smtpd_session *s)
 {
     struct buf line = BUF_INIT;
-    const struct submit_attr login[] = {{"sasl_method", s->sasl.method}, {"sasl_username", s->sasl.username}, {"sasl_sender", s->sasl.sender}};
+    const struct submit_attr login[] = {
+        {"sasl_method", s->sasl.method}, {"sasl_username", s->sasl.username}, {"sasl_sender", s->sasl.sender}};
 
     buf_addf(&line, "client=" STR_FMT, STR_ARG(s->client_log));
     for (size_t i = 0; i < sizeof(login) / sizeof(login[0]); i++)
@@ -181,7 +191,8 @@ static struct str client_line(struct smtpd_session *s)
         buf_add_printable(&line, s->forward.ident, 0);
     }
     if (s->forward.is_set)
-        buf_addf(&line, ", orig_client=" STR_FMT "[" STR_FMT "]", STR_ARG(or_unknown(s->forward.name)), STR_ARG(or_unknown(s->forward.address)));
+        buf_addf(&line, ", orig_client=" STR_FMT "[" STR_FMT "]", STR_ARG(or_unknown(s->forward.name)),
+                 STR_ARG(or_unknown(s->forward.address)));
     struct str text = arena_str(&s->transaction_arena, buf_str(&line));
     buf_release(&line);
     return text;
@@ -203,7 +214,8 @@ static const struct str *list_texts(struct arena *a, const struct smtpd_texts *t
 static void give_orders(struct smtpd_session *s)
 {
     const struct smtpd_transaction *t = &s->transaction;
-    struct submit_orders orders = {.flags = (t->is_held ? SUBMIT_HOLD : 0) | (t->is_dropped ? SUBMIT_DISCARD : 0), .filter = t->filter,
+    struct submit_orders orders = {.flags = (t->is_held ? SUBMIT_HOLD : 0) | (t->is_dropped ? SUBMIT_DISCARD : 0),
+                                   .filter = t->filter,
                                    .redirect = t->redirect};
     orders.bcc = list_texts(&s->transaction_arena, &t->bcc, &orders.bcc_count);
     submit_order(t->submit, &orders);
@@ -215,8 +227,14 @@ static void make_envelope(struct smtpd_session *s, struct attr_list *attrs, stru
     const struct smtpd_transaction *t = &s->transaction;
     struct str no_maps = STR("no_address_mappings"), no_checks = STR("no_header_body_checks");
     *attrs = (struct attr_list){.count = 0};
-    *e = (struct submit_envelope){.sender = t->sender, .arrival_us = t->started_us, .envelope_id = t->envelope_id, .ret_flags = t->ret_flags,
-                                  .sendopts = t->sendopts, .verp = t->verp, .filter = s->settings->content_filter, .flags = 0};
+    *e = (struct submit_envelope){.sender = t->sender,
+                                  .arrival_us = t->started_us,
+                                  .envelope_id = t->envelope_id,
+                                  .ret_flags = t->ret_flags,
+                                  .sendopts = t->sendopts,
+                                  .verp = t->verp,
+                                  .filter = s->settings->content_filter,
+                                  .flags = 0};
 
     if (str_find_str(s->settings->receive_override_options, no_maps) < 0)
         e->flags |= SUBMIT_MAP;
@@ -227,7 +245,8 @@ static void make_envelope(struct smtpd_session *s, struct attr_list *attrs, stru
     add_client_attrs(s, attrs);
     e->attrs = attrs->items;
     e->attr_count = attrs->count;
-    e->log_tag = arena_strf(&s->transaction_arena, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
+    e->log_tag =
+        arena_strf(&s->transaction_arena, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
     e->log_text = client_line(s);
 }
 
@@ -293,7 +312,8 @@ int smtpd_store_open(struct smtpd_session *s)
 struct str smtpd_queue_id(struct smtpd_session *s)
 {
     struct smtpd_transaction *t = &s->transaction;
-    bool may_have_file = t->recipient_count > 0 && !s->is_standalone && !t->is_bad && !t->lacks_file && !co_is_cancelled();
+    bool may_have_file =
+        t->recipient_count > 0 && !s->is_standalone && !t->is_bad && !t->lacks_file && !co_is_cancelled();
     if (s->queue_id.len == 0 && may_have_file)
         t->lacks_file = smtpd_store_open(s) < 0;
     return s->queue_id.len > 0 ? buf_str(&s->queue_id) : STR("NOQUEUE");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// smtpd_stress.c: when every place is taken, clients that say nothing lose theirs as soon as the shorter smtpd_timeout of such times
-// is over, whatever they were promised when they began to be silent.
+// smtpd_stress.c: when every place is taken, clients that say nothing lose theirs as soon as the shorter smtpd_timeout
+// of such times is over, whatever they were promised when they began to be silent.
 #include "smtpd/smtpd.h"
 
 #define TICK_MS 1000
@@ -9,7 +9,8 @@ static void drop_silent(void *arg)
 {
     struct smtpd *d = arg;
     int64_t longest = d->service->settings->smtpd_timeout * 1000, now = clock_ms();
-    LIST_EACH(item, &d->sessions) {
+    LIST_EACH(item, &d->sessions)
+    {
         struct smtpd_session *s = container_of(item, struct smtpd_session, link);
         if (s->silent_since == 0 || now - s->silent_since < longest || s->is_overdue)
             continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// smtpd_test_fakes.h: a session without the programs around it, for the unit test and the fuzz target: cleanup, decisions and login
-// are replaced by functions of the same names, so this is included once in a program.
+// smtpd_test_fakes.h: a session without the programs around it, for the unit test and the fuzz target: cleanup,
+// decisions and login are replaced by functions of the same names, so this is included once in a program.
 #ifndef DROMOS_SMTPD_SMTPD_TEST_FAKES_H
 #define DROMOS_SMTPD_SMTPD_TEST_FAKES_H
 
@@ -82,12 +82,14 @@ void submit_abort(struct submit *s)
     stored.aborted++;
 }
 
-// Logging in: TEST accepts "b2s=" (ok) at once or after a challenge, is out of order for "dG1w" (tmp), and refuses the rest.
+// Logging in: TEST accepts "b2s=" (ok) at once or after a challenge, is out of order for "dG1w" (tmp), and refuses the
+// rest.
 static unsigned exchanges;
 struct sasl_exchange {
     int dummy;
 };
-int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
+int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r,
+                           struct err *err)
 {
     buf_add_cstr(list_r, "TEST");
     return 1;
@@ -105,7 +107,8 @@ void sasl_exchange_step(struct sasl_exchange *x, struct str response, struct sas
                                                         : SASL_ANSWER_REFUSED;
     buf_add_cstr(&answer_r->username, "fred");
 }
-void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r)
+void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct str response,
+                         struct sasl_answer *answer_r)
 {
     sasl_exchange_step(x, response, answer_r);
     if (response.ptr == NULL)
@@ -158,8 +161,8 @@ static void refuse(struct access_verdict *v, int code, const char *status)
     *v = (struct access_verdict){.outcome = ACCESS_REFUSE, .code = code, .text = "refused"};
     strcpy(v->status, status);
 }
-void access_decide(struct access_session *as, enum access_stage stage, const struct access_facts *facts, struct arena *arena,
-                   struct access_verdict *verdict_r)
+void access_decide(struct access_session *as, enum access_stage stage, const struct access_facts *facts,
+                   struct arena *arena, struct access_verdict *verdict_r)
 {
     *verdict_r = (struct access_verdict){.outcome = ACCESS_PASS};
     if (stage == ACCESS_RCPT && !str_is(address_domain(facts->recipient), STR("ok.test")))
@@ -178,21 +181,35 @@ static struct service_context context;
 
 static void set_up(void)
 {
-    settings = (struct settings){.myhostname = STR("mail.test"), .smtpd_banner = STR("mail.test ESMTP"), .mail_name = STR("Postfix"),
-                                 .smtpd_timeout = 300, .daemon_timeout = 18000, .line_length_limit = 2048, .smtpd_sasl_response_limit = 12288, .message_size_limit = 10000,
-                                 .smtpd_recipient_limit = 5, .smtpd_recipient_overshoot_limit = 1000, .smtpd_hard_error_limit = 1000000,
-                                 .smtpd_soft_error_limit = 1000000, .smtpd_junk_command_limit = 1000000,
-                                 .smtpd_forbid_bare_newline = STR("normalize"), .smtpd_forbid_bare_newline_reject_code = 550,
+    settings = (struct settings){.myhostname = STR("mail.test"),
+                                 .smtpd_banner = STR("mail.test ESMTP"),
+                                 .mail_name = STR("Postfix"),
+                                 .smtpd_timeout = 300,
+                                 .daemon_timeout = 18000,
+                                 .line_length_limit = 2048,
+                                 .smtpd_sasl_response_limit = 12288,
+                                 .message_size_limit = 10000,
+                                 .smtpd_recipient_limit = 5,
+                                 .smtpd_recipient_overshoot_limit = 1000,
+                                 .smtpd_hard_error_limit = 1000000,
+                                 .smtpd_soft_error_limit = 1000000,
+                                 .smtpd_junk_command_limit = 1000000,
+                                 .smtpd_forbid_bare_newline = STR("normalize"),
+                                 .smtpd_forbid_bare_newline_reject_code = 550,
                                  .smtpd_forbidden_commands = STR("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}"),
-                                 .smtpd_forbid_unauth_pipelining = true, .smtpd_delay_open_until_valid_rcpt = true, .syslog_name = STR("postfix")};
+                                 .smtpd_forbid_unauth_pipelining = true,
+                                 .smtpd_delay_open_until_valid_rcpt = true,
+                                 .syslog_name = STR("postfix")};
     struct err err = ERR_INIT;
-    daemon_state = (struct smtpd){.settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL, .sasl = (struct sasl_server *)&daemon_state};
+    daemon_state = (struct smtpd){
+        .settings = &settings, .ehlo_keywords = SMTPD_EHLO_ALL, .sasl = (struct sasl_server *)&daemon_state};
     daemon_state.mynetworks = match_list_open(STR(""), MATCH_NETWORKS, &err);
     daemon_state.forbidden_commands = match_list_open(settings.smtpd_forbidden_commands, 0, &err);
     daemon_state.sasl_exceptions = match_list_open(STR(""), MATCH_NETWORKS, &err);
     daemon_state.xclient_hosts = match_list_open(STR("192.0.2.1"), MATCH_NETWORKS, &err);
     daemon_state.xforward_hosts = match_list_open(STR("192.0.2.1"), MATCH_NETWORKS, &err);
-    if (daemon_state.mynetworks == NULL || daemon_state.forbidden_commands == NULL || daemon_state.xclient_hosts == NULL)
+    if (daemon_state.mynetworks == NULL || daemon_state.forbidden_commands == NULL ||
+        daemon_state.xclient_hosts == NULL)
         bug("a list of the test cannot be opened");
     context = (struct service_context){.settings = &settings};
     stored.begun = stored.finished = stored.aborted = 0;
@@ -201,8 +218,9 @@ static void set_up(void)
 
 static inline void tear_down(void)
 {
-    struct match_list *const lists[] = {daemon_state.mynetworks, daemon_state.forbidden_commands, daemon_state.sasl_exceptions,
-                                        daemon_state.xclient_hosts, daemon_state.xforward_hosts};
+    struct match_list *const lists[] = {daemon_state.mynetworks, daemon_state.forbidden_commands,
+                                        daemon_state.sasl_exceptions, daemon_state.xclient_hosts,
+                                        daemon_state.xforward_hosts};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         match_list_close(lists[i]);
     buf_release(&stored.sender);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
-// smtpd_tls.c: the server's TLS context: made from main.cf before the jail, with certificates that tlsmgr gives and renews.
-// Trust: private keys are not here. Suspends: asking tlsmgr.
-#include "smtpd/smtpd.h"
+// smtpd_tls.c: the server's TLS context: made from main.cf before the jail, with certificates that tlsmgr gives and
+// renews. Trust: private keys are not here. Suspends: asking tlsmgr.
 #include "smtpd/smtpd_tls.h"
+#include "smtpd/smtpd.h"
 
 enum { CHECK_MS = 5000, RETRY_MS = 2000, WAIT_SECONDS = 15 };
 
@@ -21,7 +21,8 @@ static void set_level(struct smtpd_tls *t, const struct settings *set)
         t->is_wanted = true;
     } else if (!is_level(level, "none")) {
         if (!is_level(level, "encrypt"))
-            log_warn("smtpd_tls_security_level: unsupported TLS level \"" STR_FMT "\", using \"encrypt\"", STR_ARG(level));
+            log_warn("smtpd_tls_security_level: unsupported TLS level \"" STR_FMT "\", using \"encrypt\"",
+                     STR_ARG(level));
         t->is_wanted = t->is_required = true;
     }
     t->is_wrapped = set->smtpd_tls_wrappermode;
@@ -53,8 +54,8 @@ int smtpd_tls_log_level(struct smtpd_tls *t, struct str client_name, struct str 
     else if (found > 0 && text.len == 1 && text.ptr[0] >= '0' && text.ptr[0] <= '4')
         level = log_level(text);
     else if (found > 0)
-        log_warn("smtpd_tls_loglevel_maps: " STR_FMT "[" STR_FMT "]: bad level \"%s\"", STR_ARG(client_name), STR_ARG(client_address),
-                 buf_cstr(&value));
+        log_warn("smtpd_tls_loglevel_maps: " STR_FMT "[" STR_FMT "]: bad level \"%s\"", STR_ARG(client_name),
+                 STR_ARG(client_address), buf_cstr(&value));
     buf_release(&value);
     return level;
 }
@@ -87,7 +88,8 @@ static int open_context(struct smtpd_tls *t, const struct settings *set, struct 
     if (tls_ticket_cipher_is_usable(set->tls_session_ticket_cipher))
         o.ticket_cipher = set->tls_session_ticket_cipher;
     else if (set->tls_session_ticket_cipher.len > 0)
-        log_warn("tls_session_ticket_cipher: \"" STR_FMT "\" is no CBC cipher with blocks of 128 bits and a key of 128 to 256: no session tickets",
+        log_warn("tls_session_ticket_cipher: \"" STR_FMT
+                 "\" is no CBC cipher with blocks of 128 bits and a key of 128 to 256: no session tickets",
                  STR_ARG(set->tls_session_ticket_cipher));
     tls_options_from_settings(set, &t->groups, &o.common);
     o.common.ciphers = buf_str(&t->ciphers);
@@ -157,7 +159,10 @@ static void check(struct smtpd_tls *t) CO
     for (size_t i = 0; i < count; i++)
         tls_chain_free(chains[i]);
     if (rc < 0 && !t->has_failed)
-        log_warn("%s: %s", tls_server_context_has_chains(t->context) ? "cannot renew the TLS certificates" : "TLS is not available", err.text);
+        log_warn("%s: %s",
+                 tls_server_context_has_chains(t->context) ? "cannot renew the TLS certificates"
+                                                           : "TLS is not available",
+                 err.text);
     t->has_failed = rc < 0;
     t->next_check = clock_ms() + (rc < 0 ? RETRY_MS : CHECK_MS);
 }

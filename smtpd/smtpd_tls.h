@@ -6,9 +6,9 @@
 #include "lib/ipc/tls_service.h"
 
 struct smtpd_tls {
-    bool is_wanted;    // security level may or encrypt, or wrapper mode
-    bool is_required;  // nothing but a few commands without TLS
-    bool is_wrapped;   // the first byte is TLS
+    bool is_wanted;   // security level may or encrypt, or wrapper mode
+    bool is_required; // nothing but a few commands without TLS
+    bool is_wrapped;  // the first byte is TLS
     bool asks_certificate, requires_certificate;
     int log_level; // of all but those in:
     struct table_list *log_level_maps;

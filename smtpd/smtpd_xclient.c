@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// smtpd_xclient.c: XCLIENT: a listed peer says whose session this is; from then on the server decides as if that client had connected.
-// Trust: clients in smtpd_authorized_xclient_hosts only; all attributes are taken together or not at all.
-// Suspends: table lookups about the new client.
+// smtpd_xclient.c: XCLIENT: a listed peer says whose session this is; from then on the server decides as if that client
+// had connected. Trust: clients in smtpd_authorized_xclient_hosts only; all attributes are taken together or not at
+// all. Suspends: table lookups about the new client.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_attribute.h"
 
@@ -110,7 +110,9 @@ static int take_helo(struct request *r, const struct smtpd_attribute *a)
 
 static int take_proto(struct request *r, const struct smtpd_attribute *a)
 {
-    r->protocol = str_is_nocase(a->value, STR("ESMTP")) ? "ESMTP" : str_is_nocase(a->value, STR("SMTP")) ? "SMTP" : NULL;
+    r->protocol = str_is_nocase(a->value, STR("ESMTP"))  ? "ESMTP"
+                  : str_is_nocase(a->value, STR("SMTP")) ? "SMTP"
+                                                         : NULL;
     return r->protocol != NULL ? 0 : -1;
 }
 
@@ -123,8 +125,10 @@ static int take_login(struct request *r, const struct smtpd_attribute *a)
 static const struct {
     const char *name;
     int (*take)(struct request *r, const struct smtpd_attribute *a);
-} attributes[] = {{"NAME", take_name},   {"REVERSE_NAME", take_reverse_name}, {"ADDR", take_addr},         {"PORT", take_port},
-                  {"HELO", take_helo},   {"PROTO", take_proto},               {"LOGIN", take_login},       {"DESTADDR", take_destaddr},
+} attributes[] = {{"NAME", take_name},        {"REVERSE_NAME", take_reverse_name},
+                  {"ADDR", take_addr},        {"PORT", take_port},
+                  {"HELO", take_helo},        {"PROTO", take_proto},
+                  {"LOGIN", take_login},      {"DESTADDR", take_destaddr},
                   {"DESTPORT", take_destport}};
 
 // False: the reply was sent.

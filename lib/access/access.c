@@ -22,7 +22,8 @@ static int compile_classes(struct access *a, struct err *err)
     while (str_token(&rest, ACCESS_SEPARATORS, &name)) {
         struct buf value = BUF_INIT;
         const char *parameter = arena_cstr(&a->arena, name);
-        struct access_source source = {.list = LIST_RECIPIENT, .parameter = parameter, .may_open = true, .arena = &a->arena};
+        struct access_source source = {
+            .list = LIST_RECIPIENT, .parameter = parameter, .may_open = true, .arena = &a->arena};
         int rc = conf_get_str(a->conf, parameter, "", &value, err);
         if (rc == 0 && str_trim(buf_str(&value)).len == 0)
             rc = err_set(err, ERR_PERMANENT, "restriction class `%s' needs a definition", parameter);
@@ -52,7 +53,8 @@ static void compile_lists(struct access *a)
         [LIST_ETRN] = {"smtpd_etrn_restrictions", set->smtpd_etrn_restrictions},
     };
     for (int i = 0; i < LIST_COUNT; i++) {
-        struct access_source source = {.list = (enum access_list_id)i, .parameter = lists[i].parameter, .may_open = true, .arena = &a->arena};
+        struct access_source source = {
+            .list = (enum access_list_id)i, .parameter = lists[i].parameter, .may_open = true, .arena = &a->arena};
         access_compile(a, &source, lists[i].text, &a->lists[i]);
     }
 }
@@ -64,7 +66,8 @@ static int open_tables(struct access *a, struct err *err)
     a->relay_clientcerts = table_list_open(set->relay_clientcerts, 0);
     a->rbl_reply_maps = table_list_open(set->rbl_reply_maps, 0);
     a->permit_actions = match_list_open(set->smtpd_log_access_permit_actions, 0, err);
-    a->backup_networks = match_list_open(set->permit_mx_backup_networks, MATCH_NETWORKS | (backup_parents ? MATCH_PARENTS : 0), err);
+    a->backup_networks =
+        match_list_open(set->permit_mx_backup_networks, MATCH_NETWORKS | (backup_parents ? MATCH_PARENTS : 0), err);
     access_open_rewrite(a);
     return a->permit_actions == NULL || a->backup_networks == NULL ? -1 : 0;
 }
@@ -80,12 +83,13 @@ static int check_actions(const struct settings *set, struct err *err)
                    {"unverified_sender_tempfail_action", set->unverified_sender_tempfail_action}};
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
         if (!str_is_nocase(actions[i].value, STR("defer_if_permit")) && !str_is_nocase(actions[i].value, STR("defer")))
-            return err_set(err, ERR_PERMANENT, "bad value of %s: \"" STR_FMT "\": use defer_if_permit or defer", actions[i].name,
-                           STR_ARG(actions[i].value));
+            return err_set(err, ERR_PERMANENT, "bad value of %s: \"" STR_FMT "\": use defer_if_permit or defer",
+                           actions[i].name, STR_ARG(actions[i].value));
     return 0;
 }
 
-struct access *access_open(const struct conf *conf, const struct settings *settings, struct route *route, struct err *err)
+struct access *access_open(const struct conf *conf, const struct settings *settings, struct route *route,
+                           struct err *err)
 {
     struct access *a = MEM_NEW(struct access);
     a->conf = conf;

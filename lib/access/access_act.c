@@ -19,7 +19,8 @@ static bool is_available(struct access_walk *w, const struct access_action *a)
     bool is_early = w->stage == ACCESS_CONNECT || w->stage == ACCESS_HELO || w->stage == ACCESS_ETRN;
     if (!is_early && (a->kind != ACTION_PREPEND || w->stage != ACCESS_END_OF_DATA))
         return true;
-    log_warn("access table " STR_FMT ": action " STR_FMT " is not available in %s", STR_ARG(w->table), STR_ARG(a->word), w->parameter);
+    log_warn("access table " STR_FMT ": action " STR_FMT " is not available in %s", STR_ARG(w->table), STR_ARG(a->word),
+             w->parameter);
     return false;
 }
 
@@ -31,24 +32,27 @@ static void add(struct access_walk *w, enum access_effect_kind kind, const char 
 
 static enum access_word misused(struct access_walk *w, const struct access_action *a, const char *wanted)
 {
-    log_warn("access table " STR_FMT " entry \"" STR_FMT "\" has " STR_FMT " action without %s", STR_ARG(w->table), STR_ARG(w->key),
-             STR_ARG(a->word), wanted);
+    log_warn("access table " STR_FMT " entry \"" STR_FMT "\" has " STR_FMT " action without %s", STR_ARG(w->table),
+             STR_ARG(w->key), STR_ARG(a->word), wanted);
     return ACCESS_NEXT;
 }
 
 // FILTER, REDIRECT, BCC: something with a value.
-static enum access_word act_with_value(struct access_walk *w, const struct access_action *a, const struct access_subject *subject,
-                                       enum access_effect_kind kind)
+static enum access_word act_with_value(struct access_walk *w, const struct access_action *a,
+                                       const struct access_subject *subject, enum access_effect_kind kind)
 {
-    static const char *const verbs[] = {[ACCESS_FILTER] = "filter", [ACCESS_REDIRECT] = "redirect", [ACCESS_BCC] = "bcc"};
-    static const char *const names[] = {[ACCESS_FILTER] = "FILTER", [ACCESS_REDIRECT] = "REDIRECT", [ACCESS_BCC] = "BCC"};
+    static const char *const verbs[] = {
+        [ACCESS_FILTER] = "filter", [ACCESS_REDIRECT] = "redirect", [ACCESS_BCC] = "bcc"};
+    static const char *const names[] = {
+        [ACCESS_FILTER] = "FILTER", [ACCESS_REDIRECT] = "REDIRECT", [ACCESS_BCC] = "BCC"};
     if (!is_available(w, a))
         return ACCESS_NEXT;
     if (a->text.len == 0)
         return misused(w, a, kind == ACCESS_FILTER ? "transport:destination value" : "user@domain value");
     if (kind == ACCESS_FILTER ? str_find(a->text, ':') < 0 : str_find(a->text, '@') < 0)
         return misused(w, a, kind == ACCESS_FILTER ? "transport:destination" : "user@domain");
-    add(w, kind, verbs[kind], about(w, subject, arena_strf(w->arena, "triggers %s " STR_FMT, names[kind], STR_ARG(a->text))));
+    add(w, kind, verbs[kind],
+        about(w, subject, arena_strf(w->arena, "triggers %s " STR_FMT, names[kind], STR_ARG(a->text))));
     w->verdict->effects[w->verdict->effect_count - 1].value = arena_str(w->arena, a->text);
     return ACCESS_NEXT;
 }
@@ -67,7 +71,8 @@ static enum access_word act_prepend(struct access_walk *w, const struct access_a
     return ACCESS_NEXT;
 }
 
-static enum access_word act_on_message(struct access_walk *w, const struct access_action *a, const struct access_subject *subject) CO
+static enum access_word act_on_message(struct access_walk *w, const struct access_action *a,
+                                       const struct access_subject *subject) CO
 {
     if (!is_available(w, a))
         return ACCESS_NEXT;
@@ -87,8 +92,9 @@ static enum access_word act_list(struct access_walk *w, struct str text, const s
     struct access_subject outer = w->subject;
     struct access_list list;
     if (str_find(text, ':') >= 0) { // tables and servers are opened before the jail: only those of main.cf are
-        log_warn("access table " STR_FMT " entry \"" STR_FMT "\" asks for a table or server: \"" STR_FMT "\": use a restriction class", STR_ARG(w->table),
-                 STR_ARG(w->key), STR_ARG(text));
+        log_warn("access table " STR_FMT " entry \"" STR_FMT "\" asks for a table or server: \"" STR_FMT
+                 "\": use a restriction class",
+                 STR_ARG(w->table), STR_ARG(w->key), STR_ARG(text));
         return access_refuse_config(w);
     }
     if (w->depth >= ACCESS_DEPTH_MAX) {
@@ -114,7 +120,8 @@ void access_log_permit(struct access_walk *w, struct str action, const struct ac
         return;
     struct str from = w->table.len > 0 ? arena_strf(w->arena, "from " STR_FMT, STR_ARG(w->table)) : STR("");
     add(w, ACCESS_LOG, "permit",
-        arena_strf(w->arena, "action=" STR_FMT " for %s=" STR_FMT " " STR_FMT, STR_ARG(action), subject->class, STR_ARG(subject->name), STR_ARG(from)));
+        arena_strf(w->arena, "action=" STR_FMT " for %s=" STR_FMT " " STR_FMT, STR_ARG(action), subject->class,
+                   STR_ARG(subject->name), STR_ARG(from)));
 }
 
 enum access_word access_act(struct access_walk *w, struct str value, const struct access_subject *subject)
@@ -137,9 +144,11 @@ enum access_word access_act(struct access_walk *w, struct str value, const struc
     case ACTION_CODE:
         return access_refuse(w, subject, REPLY(a.code, status), STR_FMT, STR_ARG(denied));
     case ACTION_DEFER_IF_PERMIT:
-        return access_defer_if_permit(w, subject, REPLY(set->access_map_defer_code, status), STR_FMT, STR_ARG(unavailable));
+        return access_defer_if_permit(w, subject, REPLY(set->access_map_defer_code, status), STR_FMT,
+                                      STR_ARG(unavailable));
     case ACTION_DEFER_IF_REJECT:
-        return access_defer_if_reject(w, subject, REPLY(set->access_map_defer_code, status), STR_FMT, STR_ARG(unavailable));
+        return access_defer_if_reject(w, subject, REPLY(set->access_map_defer_code, status), STR_FMT,
+                                      STR_ARG(unavailable));
     case ACTION_HANGUP:
         return access_hang_up(w, a.text);
     case ACTION_INFO:

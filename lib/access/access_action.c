@@ -8,14 +8,21 @@ static const struct {
     enum access_action_kind kind;
     bool takes_status; // its text is a reply
 } words[] = {
-    {"OK", ACTION_OK, false},           {"RELAY", ACTION_OK, false},
-    {"DUNNO", ACTION_DUNNO, false},     {"REJECT", ACTION_REJECT, true},
-    {"DEFER", ACTION_DEFER, true},      {"DEFER_IF_PERMIT", ACTION_DEFER_IF_PERMIT, true},
+    {"OK", ACTION_OK, false},
+    {"RELAY", ACTION_OK, false},
+    {"DUNNO", ACTION_DUNNO, false},
+    {"REJECT", ACTION_REJECT, true},
+    {"DEFER", ACTION_DEFER, true},
+    {"DEFER_IF_PERMIT", ACTION_DEFER_IF_PERMIT, true},
     {"DEFER_IF_REJECT", ACTION_DEFER_IF_REJECT, true},
-    {"HANGUP", ACTION_HANGUP, false},   {"INFO", ACTION_INFO, false},
-    {"WARN", ACTION_WARN, false},       {"HOLD", ACTION_HOLD, false},
-    {"DISCARD", ACTION_DISCARD, false}, {"FILTER", ACTION_FILTER, false},
-    {"REDIRECT", ACTION_REDIRECT, false}, {"BCC", ACTION_BCC, false},
+    {"HANGUP", ACTION_HANGUP, false},
+    {"INFO", ACTION_INFO, false},
+    {"WARN", ACTION_WARN, false},
+    {"HOLD", ACTION_HOLD, false},
+    {"DISCARD", ACTION_DISCARD, false},
+    {"FILTER", ACTION_FILTER, false},
+    {"REDIRECT", ACTION_REDIRECT, false},
+    {"BCC", ACTION_BCC, false},
     {"PREPEND", ACTION_PREPEND, false},
 };
 
@@ -72,7 +79,8 @@ void access_action_parse(struct str value, struct access_action *action_r)
     }
     if (is_reply_code(action_r->word)) {
         action_r->kind = ACTION_CODE;
-        action_r->code = (action_r->word.ptr[0] - '0') * 100 + (action_r->word.ptr[1] - '0') * 10 + action_r->word.ptr[2] - '0';
+        action_r->code =
+            (action_r->word.ptr[0] - '0') * 100 + (action_r->word.ptr[1] - '0') * 10 + action_r->word.ptr[2] - '0';
         action_r->text = str_trim(rest);
         take_status(action_r);
     }

@@ -26,10 +26,10 @@ enum access_action_kind {
 };
 struct access_action {
     enum access_action_kind kind;
-    struct str word;   // as written: "REJECT"
-    int code;          // of ACTION_CODE
-    char status[12];   // an enhanced status code in front of the text, or ""
-    struct str text;   // what follows word and status; of ACTION_LIST: the whole value
+    struct str word; // as written: "REJECT"
+    int code;        // of ACTION_CODE
+    char status[12]; // an enhanced status code in front of the text, or ""
+    struct str text; // what follows word and status; of ACTION_LIST: the whole value
 };
 void access_action_parse(struct str value, struct access_action *action_r); // borrows from value
 

@@ -13,12 +13,13 @@ static void warn_of_name(struct str name, const struct net_addr *addr, enum dns_
 {
     struct buf text = BUF_INIT;
     net_addr_add_text(&text, addr);
-    log_warn("hostname " STR_FMT " does not resolve to address %s%s%s", STR_ARG(name), buf_cstr(&text), status == DNS_OK ? "" : ": ",
-             status == DNS_OK ? "" : dns_status_text(status));
+    log_warn("hostname " STR_FMT " does not resolve to address %s%s%s", STR_ARG(name), buf_cstr(&text),
+             status == DNS_OK ? "" : ": ", status == DNS_OK ? "" : dns_status_text(status));
     buf_release(&text);
 }
 
-static enum access_name_status confirm_name(struct str name, const struct net_addr *addr, struct arena *arena, int64_t deadline) CO
+static enum access_name_status confirm_name(struct str name, const struct net_addr *addr, struct arena *arena,
+                                            int64_t deadline) CO
 {
     const struct dns_host_query query = {name, net_addr_family(addr), true};
     struct dns_addresses addrs;

@@ -9,7 +9,8 @@ struct access_client {
     struct str name, reverse; // verified and unverified, "unknown" when there is none
     enum access_name_status name_status, reverse_status;
 };
-// Asks for the name of the address, and whether that name leads back (logged when it does not). Results live in `arena`.
+// Asks for the name of the address, and whether that name leads back (logged when it does not). Results live in
+// `arena`.
 void access_client_look_up(const struct net_addr *addr, struct arena *arena, struct access_client *client_r) CO;
 
 #endif

@@ -14,8 +14,9 @@ const struct access_keyword *access_keyword_find(struct str word)
 static const struct access_keyword *bare_table_keyword(enum access_list_id list)
 {
     static const char *const names[LIST_COUNT] = {
-        [LIST_CLIENT] = "check_client_access", [LIST_HELO] = "check_helo_access", [LIST_SENDER] = "check_sender_access",
-        [LIST_RELAY] = "check_recipient_access", [LIST_RECIPIENT] = "check_recipient_access", [LIST_ETRN] = "check_etrn_access"};
+        [LIST_CLIENT] = "check_client_access",       [LIST_HELO] = "check_helo_access",
+        [LIST_SENDER] = "check_sender_access",       [LIST_RELAY] = "check_recipient_access",
+        [LIST_RECIPIENT] = "check_recipient_access", [LIST_ETRN] = "check_etrn_access"};
     return names[list] != NULL ? access_keyword_find(str_from(names[list])) : NULL;
 }
 
@@ -69,7 +70,8 @@ static int take_domain(struct access_rule *r, struct arena *arena, struct err *e
     return address_filter_parse(rest, r->filter, err);
 }
 
-static void take_argument(struct access *a, const struct access_source *source, struct arena *arena, struct access_rule *r)
+static void take_argument(struct access *a, const struct access_source *source, struct arena *arena,
+                          struct access_rule *r)
 {
     struct err err = ERR_INIT;
     int rc = 0;
@@ -97,14 +99,16 @@ static void take_argument(struct access *a, const struct access_source *source, 
 
 static bool ends_list(const struct access_rule *r)
 {
-    return str_is_nocase(r->word, STR("permit")) || str_is_nocase(r->word, STR("reject")) || str_is_nocase(r->word, STR("defer"));
+    return str_is_nocase(r->word, STR("permit")) || str_is_nocase(r->word, STR("reject")) ||
+           str_is_nocase(r->word, STR("defer"));
 }
 
 static void warn_of_rest(const struct access_source *source, const struct access_rule *r, struct str rest)
 {
     struct str word;
     if (source->may_open && ends_list(r) && !r->only_warns && str_token_braced(&rest, ACCESS_SEPARATORS, &word))
-        log_warn("%s: restriction `" STR_FMT "' after `" STR_FMT "' is ignored", source->parameter, STR_ARG(word), STR_ARG(r->word));
+        log_warn("%s: restriction `" STR_FMT "' after `" STR_FMT "' is ignored", source->parameter, STR_ARG(word),
+                 STR_ARG(r->word));
 }
 
 static void compile_word(struct access *a, const struct access_source *source, struct str *rest, struct access_rule *r)
@@ -175,7 +179,11 @@ void access_compile(struct access *a, const struct access_source *source, struct
 
 static bool stops_relaying(const struct access_list *list, unsigned depth)
 {
-    static const char *const names[] = {"reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination",
+    static const char *const names[] = {"reject",
+                                        "defer",
+                                        "defer_if_permit",
+                                        "reject_unauth_destination",
+                                        "defer_unauth_destination",
                                         "check_relay_domains"};
     for (size_t i = 0; i < list->count; i++) {
         const struct access_rule *r = &list->rules[i];
@@ -195,6 +203,7 @@ int access_check_lists(struct access *a, struct err *err)
     if (stops_relaying(&a->lists[LIST_RELAY], 0) || stops_relaying(&a->lists[LIST_RECIPIENT], 0))
         return 0;
     return err_set(err, ERR_PERMANENT,
-                   "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
+                   "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one "
+                   "working instance of: "
                    "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit");
 }

@@ -21,8 +21,13 @@ static void trace_step(struct access_walk *w, const struct access_rule *r, enum 
         t->steps = mem_realloc(t->steps, t->capacity * sizeof(*t->steps));
     }
     struct access_reason reason = access_reason_now(w);
-    struct access_step step = {.parameter = w->parameter, .depth = w->depth, .position = r->position, .restriction = reason.restriction,
-                               .table = w->table, .key = w->key, .result = result_name(word, v->code / 100 == 4)};
+    struct access_step step = {.parameter = w->parameter,
+                               .depth = w->depth,
+                               .position = r->position,
+                               .restriction = reason.restriction,
+                               .table = w->table,
+                               .key = w->key,
+                               .result = result_name(word, v->code / 100 == 4)};
     if (word == ACCESS_DENY && v->outcome == ACCESS_HANGUP)
         step.result = "hangup";
     if (w->is_skipped)
@@ -60,7 +65,8 @@ static bool has_argument(const struct access_rule *r)
 
 static bool needs_network(const struct access_rule *r)
 {
-    static const char *const types[] = {"proxy:", "ldap:", "mysql:", "pgsql:", "redis:", "memcache:", "tcp:", "socketmap:"};
+    static const char *const types[] = {
+        "proxy:", "ldap:", "mysql:", "pgsql:", "redis:", "memcache:", "tcp:", "socketmap:"};
     for (size_t i = 0; r->table != NULL && i < sizeof(types) / sizeof(types[0]); i++)
         if (str_starts(table_name(r->table), str_from(types[i])))
             return true;
@@ -69,8 +75,10 @@ static bool needs_network(const struct access_rule *r)
 
 static enum access_word judge_rule(struct access_walk *w, const struct access_rule *r) CO
 {
-    static const char *const wanted[] = {[ARGUMENT_TABLE] = "maptype:mapname", [ARGUMENT_DOMAIN] = "domain name",
-                                         [ARGUMENT_SERVICE] = "service name", [ARGUMENT_SECONDS] = "time value"};
+    static const char *const wanted[] = {[ARGUMENT_TABLE] = "maptype:mapname",
+                                         [ARGUMENT_DOMAIN] = "domain name",
+                                         [ARGUMENT_SERVICE] = "service name",
+                                         [ARGUMENT_SECONDS] = "time value"};
     if (r->class != NULL)
         return judge_class(w, r);
     if (r->keyword == NULL)
@@ -205,8 +213,9 @@ static bool falls_into_net(struct access_walk *w) CO
 // The sender's list, and whether the sender exists.
 static bool run_sender_list(struct access_walk *w) CO
 {
-    return run_list(w, LIST_SENDER) || (w->access->settings->smtpd_reject_unlisted_sender && w->access->checks_unlisted &&
-                                        !w->session->is_dropping && run_alone(w, "smtpd_reject_unlisted_sender", "reject_unlisted_sender"));
+    return run_list(w, LIST_SENDER) ||
+           (w->access->settings->smtpd_reject_unlisted_sender && w->access->checks_unlisted &&
+            !w->session->is_dropping && run_alone(w, "smtpd_reject_unlisted_sender", "reject_unlisted_sender"));
 }
 
 static bool run_recipient_lists(struct access_walk *w) CO
@@ -217,13 +226,14 @@ static bool run_recipient_lists(struct access_walk *w) CO
         if (delayed[i] == LIST_SENDER ? run_sender_list(w) : run_list(w, delayed[i]))
             return true;
     w->has_identified = false; // permissions of the lists before do not extend to relaying
-    return run_list(w, relay_first ? LIST_RELAY : LIST_RECIPIENT) || run_list(w, relay_first ? LIST_RECIPIENT : LIST_RELAY) || falls_into_net(w);
+    return run_list(w, relay_first ? LIST_RELAY : LIST_RECIPIENT) ||
+           run_list(w, relay_first ? LIST_RECIPIENT : LIST_RELAY) || falls_into_net(w);
 }
 
 static bool run_unlisted(struct access_walk *w) CO
 {
-    return w->access->settings->smtpd_reject_unlisted_recipient && w->access->checks_unlisted && !w->session->is_dropping &&
-           run_alone(w, "smtpd_reject_unlisted_recipient", "reject_unlisted_recipient");
+    return w->access->settings->smtpd_reject_unlisted_recipient && w->access->checks_unlisted &&
+           !w->session->is_dropping && run_alone(w, "smtpd_reject_unlisted_recipient", "reject_unlisted_recipient");
 }
 
 static bool run_stage(struct access_walk *w) CO
@@ -278,10 +288,11 @@ static void keep(struct access_session *as, struct access_deferred *d)
     d->reason.key = arena_str(&as->arena, d->reason.key);
 }
 
-void access_decide(struct access_session *as, enum access_stage stage, const struct access_facts *facts, struct arena *arena,
-                   struct access_verdict *verdict_r)
+void access_decide(struct access_session *as, enum access_stage stage, const struct access_facts *facts,
+                   struct arena *arena, struct access_verdict *verdict_r)
 {
-    struct access_walk w = {.access = as->access, .session = as, .facts = facts, .arena = arena, .verdict = verdict_r, .stage = stage};
+    struct access_walk w = {
+        .access = as->access, .session = as, .facts = facts, .arena = arena, .verdict = verdict_r, .stage = stage};
     *verdict_r = (struct access_verdict){.outcome = ACCESS_PASS};
     access_dns_trim(as);
     (void)run_stage(&w);

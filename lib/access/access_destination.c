@@ -23,7 +23,8 @@ enum access_word judge_destination(struct access_walk *w, const struct access_ru
     struct access_reply reply = {set->relay_domains_reject_code, "5.7.1"};
     if (r->keyword->detail == DESTINATION_DEFER && reply.code >= 500)
         reply.code -= 100;
-    return access_refuse_plain(w, &subject, reply, arena_strf(w->arena, "<" STR_FMT ">: Relay access denied", STR_ARG(subject.name)));
+    return access_refuse_plain(w, &subject, reply,
+                               arena_strf(w->arena, "<" STR_FMT ">: Relay access denied", STR_ARG(subject.name)));
 }
 
 // ---- permit_mx_backup: are we a mail exchanger of the domain?
@@ -58,7 +59,8 @@ static bool is_backup(struct access_walk *w, const struct access_dns *mx) CO
         best = mx->records[i].preference < best ? mx->records[i].preference : best;
     for (size_t i = 0; i < mx->count && !ours; i++)
         ours = is_our_host(w, mx->records[i].text);
-    for (size_t i = 0; i < mx->count && ours && are_known && w->access->settings->permit_mx_backup_networks.len > 0; i++)
+    for (size_t i = 0; i < mx->count && ours && are_known && w->access->settings->permit_mx_backup_networks.len > 0;
+         i++)
         are_known = mx->records[i].preference != best || is_known_primary(w, mx->records[i].text);
     return ours && are_known;
 }

@@ -3,8 +3,16 @@
 // Suspends: sleep.
 #include "lib/access/access_impl.h"
 
-enum generic { GENERIC_PERMIT, GENERIC_REJECT, GENERIC_DEFER, GENERIC_DEFER_IF_PERMIT, GENERIC_DEFER_IF_REJECT, GENERIC_PIPELINING,
-               GENERIC_MULTI_BOUNCE, GENERIC_PLAINTEXT };
+enum generic {
+    GENERIC_PERMIT,
+    GENERIC_REJECT,
+    GENERIC_DEFER,
+    GENERIC_DEFER_IF_PERMIT,
+    GENERIC_DEFER_IF_REJECT,
+    GENERIC_PIPELINING,
+    GENERIC_MULTI_BOUNCE,
+    GENERIC_PLAINTEXT
+};
 enum identity { IDENTITY_MYNETWORKS, IDENTITY_INTERFACES, IDENTITY_SASL, IDENTITY_ANY_CERTIFICATE };
 
 enum access_word judge_generic(struct access_walk *w, const struct access_rule *r)
@@ -23,10 +31,13 @@ enum access_word judge_generic(struct access_walk *w, const struct access_rule *
     case GENERIC_DEFER_IF_REJECT:
         return access_defer_if_reject(w, &w->subject, REPLY(450, "4.7.0"), "defer_if_reject requested");
     case GENERIC_PIPELINING:
-        return f->has_pipelined ? access_refuse(w, &w->subject, REPLY(503, "5.5.0"), "Improper use of SMTP command pipelining") : ACCESS_NEXT;
+        return f->has_pipelined
+                   ? access_refuse(w, &w->subject, REPLY(503, "5.5.0"), "Improper use of SMTP command pipelining")
+                   : ACCESS_NEXT;
     case GENERIC_MULTI_BOUNCE:
         return f->sender.ptr != NULL && f->sender.len == 0 && f->recipient_count + (w->stage == ACCESS_RCPT) > 1
-                   ? access_refuse(w, &w->subject, REPLY(set->multi_recipient_bounce_reject_code, "5.5.3"), "Multi-recipient bounce")
+                   ? access_refuse(w, &w->subject, REPLY(set->multi_recipient_bounce_reject_code, "5.5.3"),
+                                   "Multi-recipient bounce")
                    : ACCESS_NEXT;
     case GENERIC_PLAINTEXT:
         return f->tls.is_on ? ACCESS_NEXT
@@ -69,7 +80,7 @@ enum access_word judge_removed(struct access_walk *w, const struct access_rule *
 {
     const char *instead = str_is_nocase(r->word, STR("check_relay_domains")) ? "reject_unauth_destination"
                           : str_is_nocase(r->word, STR("reject_maps_rbl"))   ? "reject_rbl_client domain-name"
-                                                                            : "permit_mynetworks";
+                                                                             : "permit_mynetworks";
     log_warn("support for restriction \"" STR_FMT "\" has been removed: use \"%s\" instead", STR_ARG(r->word), instead);
     return access_refuse_config(w);
 }
@@ -108,18 +119,24 @@ const struct access_keyword access_keywords[] = {
     {"check_client_a_access", ARGUMENT_TABLE, SERVER_OF_CLIENT | SERVER_A, false, judge_servers, ahead_of_servers},
     {"check_client_mx_access", ARGUMENT_TABLE, SERVER_OF_CLIENT | SERVER_MX, false, judge_servers, ahead_of_servers},
     {"check_client_ns_access", ARGUMENT_TABLE, SERVER_OF_CLIENT | SERVER_NS, false, judge_servers, ahead_of_servers},
-    {"check_reverse_client_hostname_a_access", ARGUMENT_TABLE, SERVER_OF_REVERSE | SERVER_A, false, judge_servers, ahead_of_servers},
-    {"check_reverse_client_hostname_mx_access", ARGUMENT_TABLE, SERVER_OF_REVERSE | SERVER_MX, false, judge_servers, ahead_of_servers},
-    {"check_reverse_client_hostname_ns_access", ARGUMENT_TABLE, SERVER_OF_REVERSE | SERVER_NS, false, judge_servers, ahead_of_servers},
+    {"check_reverse_client_hostname_a_access", ARGUMENT_TABLE, SERVER_OF_REVERSE | SERVER_A, false, judge_servers,
+     ahead_of_servers},
+    {"check_reverse_client_hostname_mx_access", ARGUMENT_TABLE, SERVER_OF_REVERSE | SERVER_MX, false, judge_servers,
+     ahead_of_servers},
+    {"check_reverse_client_hostname_ns_access", ARGUMENT_TABLE, SERVER_OF_REVERSE | SERVER_NS, false, judge_servers,
+     ahead_of_servers},
     {"check_helo_a_access", ARGUMENT_TABLE, SERVER_OF_HELO | SERVER_A, false, judge_servers, ahead_of_servers},
     {"check_helo_mx_access", ARGUMENT_TABLE, SERVER_OF_HELO | SERVER_MX, false, judge_servers, ahead_of_servers},
     {"check_helo_ns_access", ARGUMENT_TABLE, SERVER_OF_HELO | SERVER_NS, false, judge_servers, ahead_of_servers},
     {"check_sender_a_access", ARGUMENT_TABLE, SERVER_OF_SENDER | SERVER_A, false, judge_servers, ahead_of_servers},
     {"check_sender_mx_access", ARGUMENT_TABLE, SERVER_OF_SENDER | SERVER_MX, false, judge_servers, ahead_of_servers},
     {"check_sender_ns_access", ARGUMENT_TABLE, SERVER_OF_SENDER | SERVER_NS, false, judge_servers, ahead_of_servers},
-    {"check_recipient_a_access", ARGUMENT_TABLE, SERVER_OF_RECIPIENT | SERVER_A, false, judge_servers, ahead_of_servers},
-    {"check_recipient_mx_access", ARGUMENT_TABLE, SERVER_OF_RECIPIENT | SERVER_MX, false, judge_servers, ahead_of_servers},
-    {"check_recipient_ns_access", ARGUMENT_TABLE, SERVER_OF_RECIPIENT | SERVER_NS, false, judge_servers, ahead_of_servers},
+    {"check_recipient_a_access", ARGUMENT_TABLE, SERVER_OF_RECIPIENT | SERVER_A, false, judge_servers,
+     ahead_of_servers},
+    {"check_recipient_mx_access", ARGUMENT_TABLE, SERVER_OF_RECIPIENT | SERVER_MX, false, judge_servers,
+     ahead_of_servers},
+    {"check_recipient_ns_access", ARGUMENT_TABLE, SERVER_OF_RECIPIENT | SERVER_NS, false, judge_servers,
+     ahead_of_servers},
     {"reject_unknown_client_hostname", ARGUMENT_NONE, NAME_VERIFIED, false, judge_client_name, NULL},
     {"reject_unknown_client", ARGUMENT_NONE, NAME_VERIFIED, false, judge_client_name, NULL},
     {"reject_unknown_reverse_client_hostname", ARGUMENT_NONE, NAME_REVERSE, false, judge_client_name, NULL},

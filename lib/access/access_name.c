@@ -15,9 +15,10 @@ enum access_word judge_client_name(struct access_walk *w, const struct access_ru
     int64_t code = w->access->settings->unknown_client_reject_code;
     if (!access_is_unknown(is_reverse ? f->client_reverse : f->client_name))
         return ACCESS_NEXT;
-    return access_refuse_plain(w, &subject, REPLY(status == ACCESS_NAME_TRY_AGAIN ? 450 : code, is_reverse ? "4.7.1" : "4.7.25"),
-                               arena_strf(w->arena, "Client host rejected: cannot find your %shostname, [" STR_FMT "]", is_reverse ? "reverse " : "",
-                                          STR_ARG(f->client_address)));
+    return access_refuse_plain(w, &subject,
+                               REPLY(status == ACCESS_NAME_TRY_AGAIN ? 450 : code, is_reverse ? "4.7.1" : "4.7.25"),
+                               arena_strf(w->arena, "Client host rejected: cannot find your %shostname, [" STR_FMT "]",
+                                          is_reverse ? "reverse " : "", STR_ARG(f->client_address)));
 }
 
 // ---- Does a host or domain exist in DNS?
@@ -87,7 +88,8 @@ enum access_word judge_helo_name(struct access_walk *w, const struct access_rule
     if (starts_as_literal(name))
         return address_domain_is_literal(name)
                    ? ACCESS_NEXT
-                   : access_refuse(w, &subject, REPLY(set->invalid_hostname_reject_code, "5.5.2"), "invalid ip address");
+                   : access_refuse(w, &subject, REPLY(set->invalid_hostname_reject_code, "5.5.2"),
+                                   "invalid ip address");
     if (r->keyword->detail == NAME_INVALID)
         return is_address(name) || address_domain_is_valid(name)
                    ? ACCESS_NEXT
@@ -111,8 +113,10 @@ enum access_word judge_helo_exists(struct access_walk *w, const struct access_ru
     if (e.exists)
         return ACCESS_NEXT;
     if (e.is_temporary)
-        return access_refuse_uncertain(w, set->unknown_helo_hostname_tempfail_action, &subject, REPLY(450, "4.7.1"), STR("Host not found"));
-    return access_refuse(w, &subject, REPLY(set->unknown_hostname_reject_code, "4.7.1"), "%s", e.is_malformed ? "Malformed DNS server reply" : "Host not found");
+        return access_refuse_uncertain(w, set->unknown_helo_hostname_tempfail_action, &subject, REPLY(450, "4.7.1"),
+                                       STR("Host not found"));
+    return access_refuse(w, &subject, REPLY(set->unknown_hostname_reject_code, "4.7.1"), "%s",
+                         e.is_malformed ? "Malformed DNS server reply" : "Host not found");
 }
 
 // ---- Domains of addresses
@@ -131,14 +135,15 @@ enum access_word judge_address_name(struct access_walk *w, const struct access_r
     struct access_subject subject = is_sender ? access_subject_sender(w) : access_subject_recipient(w);
     return domain.len > 0 && str_find(domain, '.') >= 0 && address_domain_is_valid(domain)
                ? ACCESS_NEXT
-               : access_refuse(w, &subject, REPLY(w->access->settings->non_fqdn_reject_code, "5.5.2"), "need fully-qualified address");
+               : access_refuse(w, &subject, REPLY(w->access->settings->non_fqdn_reject_code, "5.5.2"),
+                               "need fully-qualified address");
 }
 
 static enum access_word refuse_null_mx(struct access_walk *w, bool is_sender, struct str domain)
 {
     struct access_subject subject = is_sender ? access_subject_sender(w) : access_subject_recipient(w);
-    return access_refuse(w, &subject, is_sender ? REPLY(550, "5.7.27") : REPLY(556, "5.1.10"), "Domain " STR_FMT " does not accept mail (nullMX)",
-                         STR_ARG(domain));
+    return access_refuse(w, &subject, is_sender ? REPLY(550, "5.7.27") : REPLY(556, "5.1.10"),
+                         "Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(domain));
 }
 
 // Domains that end here need not be in DNS.
@@ -174,8 +179,10 @@ enum access_word judge_address_exists(struct access_walk *w, const struct access
         return ACCESS_NEXT;
     const char *status = is_sender ? "4.1.8" : "4.1.2";
     if (e.is_temporary)
-        return access_refuse_uncertain(w, set->unknown_address_tempfail_action, &subject, REPLY(450, status), STR("Domain not found"));
-    return access_refuse(w, &subject, REPLY(set->unknown_address_reject_code, status), "%s", e.is_malformed ? "Malformed DNS server reply" : "Domain not found");
+        return access_refuse_uncertain(w, set->unknown_address_tempfail_action, &subject, REPLY(450, status),
+                                       STR("Domain not found"));
+    return access_refuse(w, &subject, REPLY(set->unknown_address_reject_code, status), "%s",
+                         e.is_malformed ? "Malformed DNS server reply" : "Domain not found");
 }
 
 void ahead_of_name(struct access_walk *w, const struct access_rule *r)

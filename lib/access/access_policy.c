@@ -48,8 +48,8 @@ static void tell_tls(struct telling *t, const struct access_tls *tls)
     tell(t, "tls_sni", tls->server_name);
 }
 
-// Names and order are those of the protocol. Of several recipients none is named; questions before the first recipient, and
-// VRFY, are about no message: they have no instance.
+// Names and order are those of the protocol. Of several recipients none is named; questions before the first recipient,
+// and VRFY, are about no message: they have no instance.
 static void tell_all(struct telling *t, const struct access_facts *f) CO
 {
     bool is_after_recipients = t->walk->stage == ACCESS_DATA || t->walk->stage == ACCESS_END_OF_DATA;
@@ -97,7 +97,8 @@ enum access_word judge_policy(struct access_walk *w, const struct access_rule *r
     int answered = access_ask_policy(w, r, &action, &err);
     w->table = policy_server_name(r->server);
     w->key = STR("policy query");
-    enum access_word word = answered < 0 ? access_refuse_lookup(w, w->table) : access_act(w, buf_str(&action), &w->subject);
+    enum access_word word =
+        answered < 0 ? access_refuse_lookup(w, w->table) : access_act(w, buf_str(&action), &w->subject);
     buf_release(&action);
     return word;
 }

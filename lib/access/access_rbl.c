@@ -10,10 +10,10 @@
 
 // What the list is asked about.
 struct listing {
-    struct str asked;    // "10.2.0.192" or a domain; len 0: there is nothing to ask
-    struct str query;    // with the list's domain behind it
-    struct str what;     // in replies
-    const char *class;   // "Client host"
+    struct str asked;  // "10.2.0.192" or a domain; len 0: there is nothing to ask
+    struct str query;  // with the list's domain behind it
+    struct str what;   // in replies
+    const char *class; // "Client host"
 };
 
 static bool is_domain_to_ask(struct str domain)
@@ -40,9 +40,11 @@ static void describe(struct access_walk *w, const struct access_rule *r, struct 
     *l = (struct listing){.class = "Client host"};
     switch ((enum rbl_subject)r->keyword->detail) {
     case RBL_ADDRESS:
-        if (f->client_addr != NULL && (net_addr_family(f->client_addr) == AF_INET || net_addr_family(f->client_addr) == AF_INET6))
+        if (f->client_addr != NULL &&
+            (net_addr_family(f->client_addr) == AF_INET || net_addr_family(f->client_addr) == AF_INET6))
             dns_add_reverse(&reverse, f->client_addr);
-        *l = (struct listing){.asked = arena_str(w->arena, buf_str(&reverse)), .what = f->client_address, .class = "Client host"};
+        *l = (struct listing){
+            .asked = arena_str(w->arena, buf_str(&reverse)), .what = f->client_address, .class = "Client host"};
         break;
     case RBL_CLIENT:
         ask_about_domain(l, f->client_name, f->client_name, "Client host");
@@ -80,8 +82,9 @@ static int is_listed(struct access_walk *w, const struct access_rule *r, struct 
         return 0;
     const struct access_dns *answer = access_dns(w, l->query, DNS_TYPE_A);
     if (answer->status == DNS_TRY_AGAIN) {
-        log_warn(STR_FMT ": RBL lookup error: Host or domain name not found. Name service error for name=" STR_FMT " type=A: %s", STR_ARG(l->query),
-                 STR_ARG(l->query), dns_status_text(answer->status));
+        log_warn(STR_FMT ": RBL lookup error: Host or domain name not found. Name service error for name=" STR_FMT
+                         " type=A: %s",
+                 STR_ARG(l->query), STR_ARG(l->query), dns_status_text(answer->status));
         return -1;
     }
     for (size_t i = 0; i < answer->count; i++)
@@ -127,16 +130,25 @@ static struct str find_template(struct access_walk *w, const struct access_rule 
     return found_text;
 }
 
-static struct str fill_template(struct access_walk *w, const struct access_rule *r, const struct listing *l, struct str text) CO
+static struct str fill_template(struct access_walk *w, const struct access_rule *r, const struct listing *l,
+                                struct str text) CO
 {
     const struct access_macro macros[] = {
         {"rbl_code", arena_strf(w->arena, "%lld", (long long)w->access->settings->maps_rbl_reject_code)},
-        {"rbl_domain", r->domain}, {"rbl_reason", text}, {"rbl_txt", text}, {"rbl_what", l->what}, {"rbl_class", str_from(l->class)}};
-    struct access_expansion x = {.settings = w->access->settings, .facts = w->facts, .macros = macros, .macro_count = sizeof(macros) / sizeof(macros[0])};
+        {"rbl_domain", r->domain},
+        {"rbl_reason", text},
+        {"rbl_txt", text},
+        {"rbl_what", l->what},
+        {"rbl_class", str_from(l->class)}};
+    struct access_expansion x = {.settings = w->access->settings,
+                                 .facts = w->facts,
+                                 .macros = macros,
+                                 .macro_count = sizeof(macros) / sizeof(macros[0])};
     struct buf out = BUF_INIT;
     struct err err = ERR_INIT;
     if (access_expand(&x, find_template(w, r), &out, &err) < 0 || x.unknown_r.len > 0)
-        log_warn("reply for " STR_FMT ": %s \"" STR_FMT "\"", STR_ARG(r->domain), err.text[0] != '\0' ? err.text : "unknown name", STR_ARG(x.unknown_r));
+        log_warn("reply for " STR_FMT ": %s \"" STR_FMT "\"", STR_ARG(r->domain),
+                 err.text[0] != '\0' ? err.text : "unknown name", STR_ARG(x.unknown_r));
     struct str reply = arena_str(w->arena, buf_str(&out));
     buf_release(&out);
     return reply;

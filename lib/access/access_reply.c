@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// access_reply.c: how a refusal becomes a verdict: its text, its status code, and what warn_if_reject, defer_if_reject and
-// defer_if_permit make of it.
+// access_reply.c: how a refusal becomes a verdict: its text, its status code, and what warn_if_reject, defer_if_reject
+// and defer_if_permit make of it.
 #include <stdio.h>
 
 #include "lib/access/access_impl.h"
@@ -32,11 +32,12 @@ struct access_subject access_subject_recipient(const struct access_walk *w)
 
 struct access_reason access_reason_now(const struct access_walk *w)
 {
-    struct access_reason reason = {.parameter = w->parameter, .position = w->position, .table = w->table, .key = w->key};
+    struct access_reason reason = {
+        .parameter = w->parameter, .position = w->position, .table = w->table, .key = w->key};
     if (w->rule != NULL)
-        reason.restriction = w->rule->argument.len > 0
-                                 ? arena_strf(w->arena, STR_FMT " " STR_FMT, STR_ARG(w->rule->word), STR_ARG(w->rule->argument))
-                                 : arena_str(w->arena, w->rule->word);
+        reason.restriction = w->rule->argument.len > 0 ? arena_strf(w->arena, STR_FMT " " STR_FMT,
+                                                                    STR_ARG(w->rule->word), STR_ARG(w->rule->argument))
+                                                       : arena_str(w->arena, w->rule->word);
     return reason;
 }
 
@@ -59,7 +60,8 @@ void access_reason_add(struct buf *b, const struct access_reason *reason)
     }
 }
 
-// Status codes about addresses (x.1.y) speak of a sender or of a recipient: one that does not fit the subject is exchanged.
+// Status codes about addresses (x.1.y) speak of a sender or of a recipient: one that does not fit the subject is
+// exchanged.
 static void fit_address_status(char *status, const struct access_subject *subject)
 {
     static const char for_sender[] = "078770778", for_recipient[] = "012345632";
@@ -104,8 +106,8 @@ enum access_word access_apply_deferred(struct access_walk *w, const struct acces
     return ACCESS_DENY;
 }
 
-static struct access_deferred make_refusal(struct access_walk *w, const struct access_subject *subject, struct access_reply reply,
-                                           struct str text)
+static struct access_deferred make_refusal(struct access_walk *w, const struct access_subject *subject,
+                                           struct access_reply reply, struct str text)
 {
     struct access_deferred d = {.is_set = true, .text = text, .reason = access_reason_now(w)};
     if (reply.code < 400 || reply.code > 599) // a parameter or table out of its range
@@ -115,7 +117,8 @@ static struct access_deferred make_refusal(struct access_walk *w, const struct a
     return d;
 }
 
-enum access_word access_refuse_plain(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, struct str text)
+enum access_word access_refuse_plain(struct access_walk *w, const struct access_subject *subject,
+                                     struct access_reply reply, struct str text)
 {
     struct access_deferred d = make_refusal(w, subject, reply, text);
     if (w->only_warns) {
@@ -141,7 +144,8 @@ static struct str compose(struct access_walk *w, const struct access_subject *su
     return text;
 }
 
-enum access_word access_refuse(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
+enum access_word access_refuse(struct access_walk *w, const struct access_subject *subject, struct access_reply reply,
+                               const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -187,7 +191,8 @@ static enum access_word end_if_sure(struct access_walk *w)
     return ACCESS_DENY;
 }
 
-enum access_word access_defer_if_permit(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
+enum access_word access_defer_if_permit(struct access_walk *w, const struct access_subject *subject,
+                                        struct access_reply reply, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -200,7 +205,8 @@ enum access_word access_defer_if_permit(struct access_walk *w, const struct acce
     return end_if_sure(w);
 }
 
-enum access_word access_defer_if_reject(struct access_walk *w, const struct access_subject *subject, struct access_reply reply, const char *format, ...)
+enum access_word access_defer_if_reject(struct access_walk *w, const struct access_subject *subject,
+                                        struct access_reply reply, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);

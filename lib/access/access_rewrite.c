@@ -33,7 +33,8 @@ void access_open_rewrite(struct access *a)
         const struct access_keyword *k = access_keyword_find(word);
         if (str_find(word, ':') >= 0)
             (void)access_find_table(a, word, true);
-        else if (!str_is_nocase(word, STR("check_address_map")) && (k == NULL || (k->judge != judge_identity && k->judge != judge_client_certificate)))
+        else if (!str_is_nocase(word, STR("check_address_map")) &&
+                 (k == NULL || (k->judge != judge_identity && k->judge != judge_client_certificate)))
             log_warn("local_header_rewrite_clients: \"" STR_FMT "\" is ignored", STR_ARG(word));
     }
 }
@@ -42,7 +43,11 @@ bool access_rewrites_headers(struct access_session *as, const struct access_fact
 {
     struct arena arena = ARENA_INIT;
     struct access_verdict verdict = {.outcome = ACCESS_PASS};
-    struct access_walk w = {.access = as->access, .session = as, .facts = facts, .arena = &arena, .verdict = &verdict,
+    struct access_walk w = {.access = as->access,
+                            .session = as,
+                            .facts = facts,
+                            .arena = &arena,
+                            .verdict = &verdict,
                             .parameter = "local_header_rewrite_clients"};
     struct str word, rest = as->access->settings->local_header_rewrite_clients;
     bool found = false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// access_server.c: check_*_a_access, check_*_mx_access, check_*_ns_access: the servers of a domain looked up in a table.
-// Trust: a domain's servers are what its owner says; they can refuse, never permit. Limits: SERVERS_MAX of a domain.
-// Suspends: DNS and table lookups.
+// access_server.c: check_*_a_access, check_*_mx_access, check_*_ns_access: the servers of a domain looked up in a
+// table. Trust: a domain's servers are what its owner says; they can refuse, never permit. Limits: SERVERS_MAX of a
+// domain. Suspends: DNS and table lookups.
 #include "lib/access/access_impl.h"
 #include "lib/mail/address.h"
 
@@ -53,7 +53,8 @@ static int try_addresses(struct access_lookup *l, struct str host) CO
         }
     }
     if (!has_any)
-        log_warn("Unable to look up host " STR_FMT " for " STR_FMT " of " STR_FMT, STR_ARG(host), STR_ARG(w->rule->word), STR_ARG(l->subject.name));
+        log_warn("Unable to look up host " STR_FMT " for " STR_FMT " of " STR_FMT, STR_ARG(host),
+                 STR_ARG(w->rule->word), STR_ARG(l->subject.name));
     return found;
 }
 
@@ -61,7 +62,8 @@ static int try_addresses(struct access_lookup *l, struct str host) CO
 static const struct access_dns *find_name_servers(struct access_walk *w, struct str domain) CO
 {
     const struct access_dns *answer = access_dns(w, domain, DNS_TYPE_NS);
-    for (long dot; (answer->status == DNS_NOT_FOUND || answer->status == DNS_NO_DATA) && (dot = str_find(domain, '.')) >= 0;) {
+    for (long dot;
+         (answer->status == DNS_NOT_FOUND || answer->status == DNS_NO_DATA) && (dot = str_find(domain, '.')) >= 0;) {
         domain = str_slice(domain, (size_t)dot + 1, domain.len);
         answer = access_dns(w, domain, DNS_TYPE_NS);
     }
@@ -71,10 +73,12 @@ static const struct access_dns *find_name_servers(struct access_walk *w, struct 
 static int try_servers(struct access_lookup *l, struct str domain, unsigned kind) CO
 {
     struct access_walk *w = l->walk;
-    const struct access_dns *answer = kind == SERVER_NS ? find_name_servers(w, domain) : access_dns(w, domain, server_type(kind));
+    const struct access_dns *answer =
+        kind == SERVER_NS ? find_name_servers(w, domain) : access_dns(w, domain, server_type(kind));
     int found = 0;
     if (answer->status == DNS_TRY_AGAIN || (answer->status != DNS_OK && kind == SERVER_NS)) {
-        log_warn("Unable to look up %s host for " STR_FMT ": %s", kind == SERVER_NS ? "NS" : "MX", STR_ARG(domain), dns_status_text(answer->status));
+        log_warn("Unable to look up %s host for " STR_FMT ": %s", kind == SERVER_NS ? "NS" : "MX", STR_ARG(domain),
+                 dns_status_text(answer->status));
         return 0;
     }
     if (answer->status != DNS_OK) { // without MX records the domain is its own mail host
@@ -112,7 +116,8 @@ enum access_word judge_servers(struct access_walk *w, const struct access_rule *
     struct str domain = domain_asked(w, subject, &l.subject), literal = literal_address(domain);
     int found;
     if (r->table == NULL) {
-        log_warn(STR_FMT ": table " STR_FMT " was not open when the server started: use a restriction class", STR_ARG(r->word), STR_ARG(r->argument));
+        log_warn(STR_FMT ": table " STR_FMT " was not open when the server started: use a restriction class",
+                 STR_ARG(r->word), STR_ARG(r->argument));
         return access_refuse_config(w);
     }
     if (access_is_unknown(domain) || (domain.ptr[0] == '[' && (literal.len == 0 || kind == SERVER_NS)))

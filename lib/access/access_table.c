@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// access_table.c: the keys under which access tables are asked, in their order, and the restrictions that only ask a table.
-// Trust: keys are made of what clients say. Suspends: table lookups.
+// access_table.c: the keys under which access tables are asked, in their order, and the restrictions that only ask a
+// table. Trust: keys are made of what clients say. Suspends: table lookups.
 #include "lib/access/access_impl.h"
 #include "lib/mail/address.h"
 
@@ -93,7 +93,8 @@ enum access_word access_no_permit(struct access_lookup *l)
     struct access_walk *w = l->walk;
     if (l->word != ACCESS_PERMIT || w->session->is_dropping)
         return l->word;
-    log_warn("restriction " STR_FMT " returns OK for " STR_FMT ": this is not allowed for security reasons, use DUNNO instead of OK",
+    log_warn("restriction " STR_FMT " returns OK for " STR_FMT
+             ": this is not allowed for security reasons, use DUNNO instead of OK",
              STR_ARG(w->rule->word), STR_ARG(l->subject.name));
     return access_refuse_config(w);
 }
@@ -141,7 +142,10 @@ static enum access_word judge_recipient_table(struct access_walk *w, struct acce
     l->subject = access_subject_recipient(w);
     (void)try_mail_address(l, w->facts->recipient);
     bool is_routed = str_find(local, '%') >= 0 || str_find(local, '!') >= 0 || str_find(local, '@') >= 0;
-    return l->word == ACCESS_PERMIT && is_routed && !w->access->settings->allow_untrusted_routing && !w->session->is_dropping ? ACCESS_NEXT : l->word;
+    return l->word == ACCESS_PERMIT && is_routed && !w->access->settings->allow_untrusted_routing &&
+                   !w->session->is_dropping
+               ? ACCESS_NEXT
+               : l->word;
 }
 
 enum access_word judge_table(struct access_walk *w, const struct access_rule *r)
@@ -149,7 +153,8 @@ enum access_word judge_table(struct access_walk *w, const struct access_rule *r)
     const struct access_facts *f = w->facts;
     struct access_lookup l = {.walk = w, .table = r->table, .word = ACCESS_NEXT};
     if (r->table == NULL) {
-        log_warn(STR_FMT ": table " STR_FMT " was not open when the server started: use a restriction class", STR_ARG(r->word), STR_ARG(r->argument));
+        log_warn(STR_FMT ": table " STR_FMT " was not open when the server started: use a restriction class",
+                 STR_ARG(r->word), STR_ARG(r->argument));
         return access_refuse_config(w);
     }
     switch ((enum table_subject)r->keyword->detail) {

@@ -157,12 +157,14 @@ START_TEST(net_under_the_lists)
     } cases[] = {
         {"permit_mynetworks, reject_unauth_destination", "", "554 5.7.1 <x@far.example>: Relay access denied"},
         {"reject_unauth_destination", "permit", "554 5.7.1 <x@far.example>: Relay access denied"},
-        {"check_sender_access inline:{sender.example=OK}, reject", "", "554 5.7.1 <x@far.example>: Relay access denied"},
+        {"check_sender_access inline:{sender.example=OK}, reject", "",
+         "554 5.7.1 <x@far.example>: Relay access denied"},
         {"check_helo_access inline:{helo.example=OK}, reject", "", "554 5.7.1 <x@far.example>: Relay access denied"},
         {"check_client_access inline:{192.0.2=OK}, reject", "", "ok"},
         {"check_client_access inline:{192.0.2=permit}, reject", "", "ok"},
         {"check_recipient_access inline:{far.example=OK}, reject", "", "ok"},
-        {"permit_dnswl_client list.example, reject", "", "554 5.7.1 <x@far.example>: Recipient address rejected: Access denied"},
+        {"permit_dnswl_client list.example, reject", "",
+         "554 5.7.1 <x@far.example>: Recipient address rejected: Access denied"},
         {"warn_if_reject reject", "", "554 5.7.1 <x@far.example>: Relay access denied"},
     };
     set("smtpd_client_restrictions", "permit_mynetworks, permit");
@@ -170,7 +172,8 @@ START_TEST(net_under_the_lists)
         set("smtpd_relay_restrictions", cases[i].relay);
         set("smtpd_recipient_restrictions", cases[i].recipient);
         facts.recipient = STR("x@far.example");
-        ck_assert_msg(strcmp(decide(ACCESS_RCPT), cases[i].expected) == 0, "%s: %s", cases[i].relay, decide(ACCESS_RCPT));
+        ck_assert_msg(strcmp(decide(ACCESS_RCPT), cases[i].expected) == 0, "%s: %s", cases[i].relay,
+                      decide(ACCESS_RCPT));
         access_session_free(session);
         access_close(access_engine);
         route_close(route);
@@ -215,8 +218,10 @@ END_TEST
 
 START_TEST(some_restriction_must_stop_relaying)
 {
-    static const char *const bad[] = {"", "permit_mynetworks", "permit, reject", "check_sender_access inline:{a=b}", "loop"};
-    static const char *const good[] = {"reject", "defer_if_permit", "stops", "permit_mynetworks, defer_unauth_destination"};
+    static const char *const bad[] = {"", "permit_mynetworks", "permit, reject", "check_sender_access inline:{a=b}",
+                                      "loop"};
+    static const char *const good[] = {"reject", "defer_if_permit", "stops",
+                                       "permit_mynetworks, defer_unauth_destination"};
     set("smtpd_restriction_classes", "stops, loop");
     set("stops", "permit_mynetworks, reject");
     set("loop", "loop, permit");
@@ -255,20 +260,26 @@ START_TEST(a_list_is_walked_in_order)
     static const struct {
         const char *list, *expected, *reason;
     } cases[] = {
-        {"reject", "554 5.7.1 <client.example[192.0.2.2]>: Client host rejected: Access denied", "smtpd_client_restrictions[1] reject"},
-        {"permit_mynetworks defer", "450 4.3.2 <client.example[192.0.2.2]>: Client host rejected: Try again later", "smtpd_client_restrictions[2] defer"},
+        {"reject", "554 5.7.1 <client.example[192.0.2.2]>: Client host rejected: Access denied",
+         "smtpd_client_restrictions[1] reject"},
+        {"permit_mynetworks defer", "450 4.3.2 <client.example[192.0.2.2]>: Client host rejected: Try again later",
+         "smtpd_client_restrictions[2] defer"},
         {"warn_if_reject, reject, permit", "ok", ""},
         {"nonsense", "451 4.3.5 Server configuration error", "smtpd_client_restrictions[1] nonsense"},
-        {"refuse", "554 5.7.1 <client.example[192.0.2.2]>: Client host rejected: Access denied", "smtpd_client_restrictions[1] reject"},
+        {"refuse", "554 5.7.1 <client.example[192.0.2.2]>: Client host rejected: Access denied",
+         "smtpd_client_restrictions[1] reject"},
         {"recurse", "451 4.3.5 Server configuration error", "smtpd_client_restrictions[1] recurse"},
         {"defer_if_permit", "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_permit requested",
          "smtpd_client_restrictions[1] defer_if_permit"},
-        {"defer_if_reject, reject", "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_reject requested",
+        {"defer_if_reject, reject",
+         "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_reject requested",
          "smtpd_client_restrictions[1] defer_if_reject"},
         {"defer_if_reject", "ok", ""},
-        {"defer_if_reject, defer_if_permit, nonsense", "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_permit requested",
+        {"defer_if_reject, defer_if_permit, nonsense",
+         "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_permit requested",
          "smtpd_client_restrictions[2] defer_if_permit"},
-        {"check_client_access inline:{{client.example=REJECT 5.7.9 no}}", "554 5.7.9 <client.example[192.0.2.2]>: Client host rejected: no",
+        {"check_client_access inline:{{client.example=REJECT 5.7.9 no}}",
+         "554 5.7.9 <client.example[192.0.2.2]>: Client host rejected: no",
          "smtpd_client_restrictions[1] check_client_access inline:{{client.example=REJECT 5.7.9 no}} "
          "table=inline:{{client.example=REJECT 5.7.9 no}} key=client.example"},
     };
@@ -296,7 +307,8 @@ START_TEST(delayed_or_at_once)
     facts.sender = STR("s@sender.example");
     ck_assert_str_eq(decide(ACCESS_MAIL), "ok");
     facts.recipient = STR("r@ours.example");
-    ck_assert_str_eq(decide(ACCESS_RCPT), "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_permit requested");
+    ck_assert_str_eq(decide(ACCESS_RCPT),
+                     "450 4.7.0 <client.example[192.0.2.2]>: Client host rejected: defer_if_permit requested");
     ck_assert_str_eq(reason(), "smtpd_client_restrictions[1] defer_if_permit");
 }
 END_TEST
@@ -380,7 +392,8 @@ END_TEST
 START_TEST(a_broken_table_is_temporary)
 {
     set("smtpd_recipient_restrictions", "check_sender_access texthash:/nowhere/at/all");
-    ck_assert_str_eq(decide(ACCESS_RCPT), "451 4.3.5 <s@sender.example>: Sender address rejected: Server configuration error");
+    ck_assert_str_eq(decide(ACCESS_RCPT),
+                     "451 4.3.5 <s@sender.example>: Sender address rejected: Server configuration error");
 }
 END_TEST
 
@@ -392,16 +405,22 @@ START_TEST(names_of_hosts)
         const char *list, *helo, *sender, *expected;
     } cases[] = {
         {"reject_invalid_helo_hostname", "a..b", NULL, "501 5.5.2 <a..b>: Helo command rejected: Invalid name"},
-        {"reject_invalid_helo_hostname", "[1.2.3]", NULL, "501 5.5.2 <[1.2.3]>: Helo command rejected: invalid ip address"},
+        {"reject_invalid_helo_hostname", "[1.2.3]", NULL,
+         "501 5.5.2 <[1.2.3]>: Helo command rejected: invalid ip address"},
         {"reject_invalid_helo_hostname", "[IPv6:::1]", NULL, "ok"},
-        {"reject_non_fqdn_helo_hostname", "host", NULL, "504 5.5.2 <host>: Helo command rejected: need fully-qualified hostname"},
+        {"reject_non_fqdn_helo_hostname", "host", NULL,
+         "504 5.5.2 <host>: Helo command rejected: need fully-qualified hostname"},
         {"reject_unknown_helo_hostname", "sender.example", NULL, "ok"},
-        {"reject_unknown_helo_hostname", "nobody.example", NULL, "450 4.7.1 <nobody.example>: Helo command rejected: Host not found"},
-        {"reject_non_fqdn_sender", NULL, "user", "504 5.5.2 <user>: Sender address rejected: need fully-qualified address"},
+        {"reject_unknown_helo_hostname", "nobody.example", NULL,
+         "450 4.7.1 <nobody.example>: Helo command rejected: Host not found"},
+        {"reject_non_fqdn_sender", NULL, "user",
+         "504 5.5.2 <user>: Sender address rejected: need fully-qualified address"},
         {"reject_unknown_sender_domain", NULL, "x@null.example",
          "550 5.7.27 <x@null.example>: Sender address rejected: Domain null.example does not accept mail (nullMX)"},
-        {"reject_unknown_sender_domain", NULL, "x@later.example", "450 4.1.8 <x@later.example>: Sender address rejected: Domain not found"},
-        {"reject_unknown_sender_domain, reject", NULL, "x@later.example", "554 5.7.1 <r@ours.example>: Recipient address rejected: Access denied"},
+        {"reject_unknown_sender_domain", NULL, "x@later.example",
+         "450 4.1.8 <x@later.example>: Sender address rejected: Domain not found"},
+        {"reject_unknown_sender_domain, reject", NULL, "x@later.example",
+         "554 5.7.1 <r@ours.example>: Recipient address rejected: Access denied"},
         {"reject_unknown_sender_domain", NULL, "x@ours.example", "ok"},
         {"reject_unknown_sender_domain", NULL, "", "ok"},
     };
@@ -431,13 +450,17 @@ START_TEST(lists_of_the_bad)
     static const struct {
         const char *list, *expected;
     } cases[] = {
-        {"reject_rbl_client list.example", "554 5.7.1 Service unavailable; Client host [192.0.2.2] blocked using list.example; seen $sender"},
+        {"reject_rbl_client list.example",
+         "554 5.7.1 Service unavailable; Client host [192.0.2.2] blocked using list.example; seen $sender"},
         {"reject_rbl_client list.example=127.0.0.[3..9]", "ok"},
-        {"reject_rbl_client list.example=127.0.[0;2].[1..2]", "554 5.7.1 Service unavailable; Client host [192.0.2.2] blocked using list.example; seen $sender"},
+        {"reject_rbl_client list.example=127.0.[0;2].[1..2]",
+         "554 5.7.1 Service unavailable; Client host [192.0.2.2] blocked using list.example; seen $sender"},
         {"reject_rbl_client dead.example", "ok"},
-        {"reject_rhsbl_sender list.example", "554 5.7.1 Service unavailable; Sender address [s@sender.example] blocked using list.example"},
+        {"reject_rhsbl_sender list.example",
+         "554 5.7.1 Service unavailable; Sender address [s@sender.example] blocked using list.example"},
         {"permit_dnswl_client list.example, reject", "ok"},
-        {"permit_dnswl_client dead.example, reject", "450 4.7.1 <192.0.2.2>: Client host rejected: Service unavailable"},
+        {"permit_dnswl_client dead.example, reject",
+         "450 4.7.1 <192.0.2.2>: Client host rejected: Service unavailable"},
     };
     set("smtpd_recipient_restrictions", cases[_i].list);
     ck_assert_str_eq(decide(ACCESS_RCPT), cases[_i].expected);
@@ -446,9 +469,12 @@ END_TEST
 
 START_TEST(questions_of_a_list_go_out_together)
 {
-    set("smtpd_client_restrictions", "permit_mynetworks, reject_rbl_client one.example, reject_rbl_client two.example, reject_unknown_helo_hostname");
+    set("smtpd_client_restrictions", "permit_mynetworks, reject_rbl_client one.example, reject_rbl_client two.example, "
+                                     "reject_unknown_helo_hostname");
     ck_assert_str_eq(decide(ACCESS_RCPT), "450 4.7.1 <helo.example>: Helo command rejected: Host not found");
-    ck_assert_msg(strncmp(buf_cstr(&asked), "2.2.0.192.one.example/1 2.2.0.192.two.example/1 helo.example/15 ", 64) == 0, "%s", buf_cstr(&asked));
+    ck_assert_msg(strncmp(buf_cstr(&asked), "2.2.0.192.one.example/1 2.2.0.192.two.example/1 helo.example/15 ", 64) ==
+                      0,
+                  "%s", buf_cstr(&asked));
     buf_clear(&asked);
     facts.is_mynetworks = true;
     ck_assert_str_eq(decide(ACCESS_RCPT), "ok");
@@ -461,10 +487,13 @@ START_TEST(servers_of_a_domain_refuse_but_never_permit)
     static const struct {
         const char *list, *expected;
     } cases[] = {
-        {"check_sender_mx_access inline:{{198.51.100.7=REJECT mx}}", "554 5.7.1 <s@sender.example>: Sender address rejected: mx"},
-        {"check_sender_mx_access inline:{{sender.example=REJECT parent}}", "554 5.7.1 <s@sender.example>: Sender address rejected: parent"},
+        {"check_sender_mx_access inline:{{198.51.100.7=REJECT mx}}",
+         "554 5.7.1 <s@sender.example>: Sender address rejected: mx"},
+        {"check_sender_mx_access inline:{{sender.example=REJECT parent}}",
+         "554 5.7.1 <s@sender.example>: Sender address rejected: parent"},
         {"check_sender_mx_access inline:{{198.51=OK}}", "451 4.3.5 Server configuration error"},
-        {"check_sender_ns_access inline:{{ns.example=REJECT ns}}", "554 5.7.1 <s@sender.example>: Sender address rejected: ns"},
+        {"check_sender_ns_access inline:{{ns.example=REJECT ns}}",
+         "554 5.7.1 <s@sender.example>: Sender address rejected: ns"},
         {"check_sender_ns_access inline:{{198.51.100=DUNNO}}", "ok"},
     };
     set("smtpd_recipient_restrictions", cases[_i].list);
@@ -479,10 +508,14 @@ START_TEST(expansion)
     static const struct {
         const char *text, *expected;
     } cases[] = {
-        {"$sender_name at ${sender_domain}", "s at sender.example"}, {"$(helo_name)!", "helo.example!"},
-        {"${extra?yes}${extra:no}", "yes"},                          {"${none?yes}${none:no}", "no"},
-        {"${extra?{a $extra}:{b}}", "a v_1"},                        {"${none?{a}:{b ${extra}}}", "b v_1"},
-        {"a$$b", "a$b"},                                             {"$unknown", ""},
+        {"$sender_name at ${sender_domain}", "s at sender.example"},
+        {"$(helo_name)!", "helo.example!"},
+        {"${extra?yes}${extra:no}", "yes"},
+        {"${none?yes}${none:no}", "no"},
+        {"${extra?{a $extra}:{b}}", "a v_1"},
+        {"${none?{a}:{b ${extra}}}", "b v_1"},
+        {"a$$b", "a$b"},
+        {"$unknown", ""},
     };
     const struct access_macro macros[] = {{"extra", STR("v$1")}, {"none", STR("")}};
     settings.smtpd_expansion_filter = STR("\\t\\40abcdefghijklmnopqrstuvwxyz\\061.");
@@ -531,7 +564,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("access");
-    TCase *lists = tcase_create("lists"), *tables = tcase_create("tables"), *names = tcase_create("names"), *replies = tcase_create("replies");
+    TCase *lists = tcase_create("lists"), *tables = tcase_create("tables"), *names = tcase_create("names"),
+          *replies = tcase_create("replies");
     TCase *all[] = {lists, tables, names, replies};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         tcase_add_checked_fixture(all[i], setup, teardown);

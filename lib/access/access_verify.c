@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // access_verify.c: restrictions that ask the verify service whether an address can be delivered to.
-// Trust: the address comes from the client, the reason from whatever server was probed. Suspends: while a probe is under way.
+// Trust: the address comes from the client, the reason from whatever server was probed. Suspends: while a probe is
+// under way.
 #include "lib/access/access_impl.h"
 #include "lib/ipc/verify_client.h"
 
@@ -17,13 +18,15 @@ static struct verify_rules rules_for(const struct settings *set, bool is_sender)
 {
     if (is_sender)
         return (struct verify_rules){set->unverified_sender_reject_code, set->unverified_sender_defer_code,
-                                     set->unverified_sender_reject_reason, set->unverified_sender_tempfail_action, "4.1.7"};
+                                     set->unverified_sender_reject_reason, set->unverified_sender_tempfail_action,
+                                     "4.1.7"};
     return (struct verify_rules){set->unverified_recipient_reject_code, set->unverified_recipient_defer_code,
-                                 set->unverified_recipient_reject_reason, set->unverified_recipient_tempfail_action, "4.1.1"};
+                                 set->unverified_recipient_reject_reason, set->unverified_recipient_tempfail_action,
+                                 "4.1.1"};
 }
 
-static enum access_word judge_answer(struct access_walk *w, const struct access_subject *subject, const struct verify_rules *rules,
-                                     const struct verify_answer *answer)
+static enum access_word judge_answer(struct access_walk *w, const struct access_subject *subject,
+                                     const struct verify_rules *rules, const struct verify_answer *answer)
 {
     bool is_undeliverable = answer->status == VERIFY_BOUNCED;
     struct access_reply reply = {is_undeliverable ? rules->reject_code : rules->defer_code, rules->status};
@@ -52,6 +55,7 @@ enum access_word judge_unverified(struct access_walk *w, const struct access_rul
         return ACCESS_NEXT;
     struct access_subject subject = is_sender ? access_subject_sender(w) : access_subject_recipient(w);
     if (verify_client_ask(access_settings_now(w), address, w->arena, &answer, &err) < 0)
-        return access_refuse_uncertain(w, rules.tempfail_action, &subject, REPLY(450, rules.status), STR("address verification problem"));
+        return access_refuse_uncertain(w, rules.tempfail_action, &subject, REPLY(450, rules.status),
+                                       STR("address verification problem"));
     return judge_answer(w, &subject, &rules, &answer);
 }

@@ -66,7 +66,8 @@ int address_filter_parse(struct str text, struct address_filter *filter_r, struc
     *filter_r = (struct address_filter){{{0}}};
     for (int i = 0; i < 4; i++)
         if ((i > 0 && !take_char(&rest, '.')) || !take_octet(&rest, filter_r->octets[i]))
-            return err_set(err, ERR_PERMANENT, "bad DNSBL filter syntax at \"" STR_FMT "\" in \"" STR_FMT "\"", STR_ARG(rest), STR_ARG(text));
+            return err_set(err, ERR_PERMANENT, "bad DNSBL filter syntax at \"" STR_FMT "\" in \"" STR_FMT "\"",
+                           STR_ARG(rest), STR_ARG(text));
     if (rest.len > 0)
         return err_set(err, ERR_PERMANENT, "bad DNSBL filter syntax: junk at end: \"" STR_FMT "\"", STR_ARG(text));
     return 0;

@@ -8,7 +8,7 @@
 struct address_filter {
     unsigned char octets[4][32]; // which values each may have, a bit each
 };
-int address_filter_parse(struct str text, struct address_filter *filter_r, struct err *err); // 0, -1
+int address_filter_parse(struct str text, struct address_filter *filter_r, struct err *err);   // 0, -1
 bool address_filter_matches(const struct address_filter *filter, const struct net_addr *addr); // IPv4 only
 
 #endif

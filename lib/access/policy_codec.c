@@ -44,7 +44,8 @@ int policy_reply_add_line(struct policy_reply *r, struct raw line, struct err *e
     if (!str_is_utf8(value) || memchr(value.ptr, 0, value.len) != NULL)
         return err_set(err, ERR_PROTOCOL, "the reply is not UTF-8 text");
     if (!str_cut(&value, '=', &name))
-        return err_set(err, ERR_PROTOCOL, "a line of the reply is not name=value: \"" STR_FMT "\"", STR_ARG(str_slice(name, 0, 100)));
+        return err_set(err, ERR_PROTOCOL, "a line of the reply is not name=value: \"" STR_FMT "\"",
+                       STR_ARG(str_slice(name, 0, 100)));
     if (!str_is(name, STR("action")) || r->has_action)
         return 0;
     r->has_action = true;

@@ -14,8 +14,8 @@ struct policy_pool {
 
 struct policy_server {
     const struct settings *settings;
-    char *name;          // "inet:host:port", or the path
-    struct str host;     // len 0: `addr` is all there is to know; else looked up for each connection
+    char *name;      // "inet:host:port", or the path
+    struct str host; // len 0: `addr` is all there is to know; else looked up for each connection
     uint16_t port;
     struct net_addr addr;
     int64_t timeout, max_idle, max_ttl, retry_delay; // seconds
@@ -23,8 +23,8 @@ struct policy_server {
     struct str default_action, policy_context;
     struct list kept; // struct policy_connection, the one used last first
     size_t kept_count;
-    struct list waiting;      // struct policy_waiter, the oldest first
-    struct co_timer *timer;   // closes kept connections when their time has come
+    struct list waiting;    // struct policy_waiter, the oldest first
+    struct co_timer *timer; // closes kept connections when their time has come
     struct arena arena;
 };
 
@@ -38,8 +38,8 @@ struct policy_connection {
 struct policy_connection *policy_connection_take(struct policy_server *s); // a kept one that seems to work, or NULL
 struct policy_connection *policy_connection_open(struct policy_server *s, int64_t deadline, struct err *err) CO;
 void policy_connection_give_back(struct policy_server *s, struct policy_connection *c, bool works);
-// A question on a new connection, until it is answered. Servers that take only so many connections at once may not see it
-// before others are closed: when it has waited for a second, none are kept.
+// A question on a new connection, until it is answered. Servers that take only so many connections at once may not see
+// it before others are closed: when it has waited for a second, none are kept.
 struct policy_waiter {
     struct list link; // initialised
     int64_t since_ms;

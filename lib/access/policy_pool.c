@@ -82,15 +82,16 @@ static int64_t impatience(const struct policy_server *s)
     return first != NULL ? container_of(first, struct policy_waiter, link)->since_ms + WAITING_MS : CLOCK_NEVER;
 }
 
-// Closes what has been kept long enough, and all when the server does not come to a new connection: it may hold a process for
-// each.
+// Closes what has been kept long enough, and all when the server does not come to a new connection: it may hold a
+// process for each.
 static void close_expired(void *arg)
 {
     struct policy_server *s = arg;
     int64_t next = impatience(s);
     bool is_wanted = next <= clock_ms();
 
-    LIST_EACH_SAFE(link, &s->kept) {
+    LIST_EACH_SAFE(link, &s->kept)
+    {
         struct policy_connection *c = container_of(link, struct policy_connection, link);
         int64_t end = expiry(s, c);
         if (is_wanted || end <= clock_ms())
@@ -135,7 +136,8 @@ static struct stream *connect_by_name(struct policy_server *s, int64_t deadline,
     struct stream *stream = NULL;
 
     if (status != DNS_OK)
-        err_set(err, co_is_cancelled() ? ERR_CANCELLED : ERR_TEMPORARY, STR_FMT ": %s", STR_ARG(s->host), dns_status_text(status));
+        err_set(err, co_is_cancelled() ? ERR_CANCELLED : ERR_TEMPORARY, STR_FMT ": %s", STR_ARG(s->host),
+                dns_status_text(status));
     for (size_t i = 0; i < found.count && stream == NULL; i++) {
         net_addr_set_port(&found.items[i], s->port);
         stream = stream_connect(&found.items[i], NULL, deadline, err);
@@ -146,7 +148,8 @@ static struct stream *connect_by_name(struct policy_server *s, int64_t deadline,
 
 struct policy_connection *policy_connection_open(struct policy_server *s, int64_t deadline, struct err *err)
 {
-    struct stream *stream = s->host.len > 0 ? connect_by_name(s, deadline, err) : stream_connect(&s->addr, NULL, deadline, err);
+    struct stream *stream =
+        s->host.len > 0 ? connect_by_name(s, deadline, err) : stream_connect(&s->addr, NULL, deadline, err);
     struct policy_connection *c;
 
     if (stream == NULL) {

@@ -54,7 +54,8 @@ static int parse_endpoint(struct policy_server *s, struct str endpoint, struct e
     bool is_unix = has_scheme && (str_is(scheme, STR("unix")) || str_is(scheme, STR("local")));
     s->name = mem_dup_str(is_unix ? where : endpoint);
     if (!has_scheme)
-        return err_set(err, ERR_PERMANENT, "policy service: need inet:host:port or unix:path instead of \"%s\"", s->name);
+        return err_set(err, ERR_PERMANENT, "policy service: need inet:host:port or unix:path instead of \"%s\"",
+                       s->name);
     if (is_unix)
         return net_addr_unix(where, &s->addr, err);
     return parse_inet(s, str_is(scheme, STR("inet")) ? where : endpoint, err);
@@ -65,7 +66,8 @@ static int take_number(struct str name, struct str value, int64_t min, int64_t *
     int64_t number;
 
     if (str_to_i64(value, &number) < 0 || number < min)
-        return err_set(err, ERR_PERMANENT, "policy service: bad value of " STR_FMT ": \"" STR_FMT "\"", STR_ARG(name), STR_ARG(value));
+        return err_set(err, ERR_PERMANENT, "policy service: bad value of " STR_FMT ": \"" STR_FMT "\"", STR_ARG(name),
+                       STR_ARG(value));
     *number_r = number;
     return 0;
 }
@@ -75,7 +77,8 @@ static int take_time(struct str name, struct str value, int64_t *seconds_r, stru
     int64_t seconds;
 
     if (conf_parse_time(value, 's', &seconds) < 0 || seconds < 1)
-        return err_set(err, ERR_PERMANENT, "policy service: bad time limit " STR_FMT ": \"" STR_FMT "\"", STR_ARG(name), STR_ARG(value));
+        return err_set(err, ERR_PERMANENT, "policy service: bad time limit " STR_FMT ": \"" STR_FMT "\"", STR_ARG(name),
+                       STR_ARG(value));
     *seconds_r = seconds;
     return 0;
 }
@@ -99,7 +102,8 @@ static int take_setting(struct policy_server *s, struct str name, struct str val
     else if (str_is(name, STR("policy_context")))
         s->policy_context = arena_str(&s->arena, value);
     else
-        return err_set(err, ERR_PERMANENT, "policy service %s: unknown setting \"" STR_FMT "\"", s->name, STR_ARG(name));
+        return err_set(err, ERR_PERMANENT, "policy service %s: unknown setting \"" STR_FMT "\"", s->name,
+                       STR_ARG(name));
     return 0;
 }
 
@@ -111,7 +115,8 @@ static int parse_setting(struct policy_server *s, struct str item, struct err *e
     if (item.len >= 2 && item.ptr[0] == '{' && item.ptr[item.len - 1] == '}')
         item = str_slice(item, 1, item.len - 1);
     if (!str_cut(&item, '=', &name))
-        return err_set(err, ERR_PERMANENT, "policy service %s: need name=value instead of \"" STR_FMT "\"", s->name, STR_ARG(name));
+        return err_set(err, ERR_PERMANENT, "policy service %s: need name=value instead of \"" STR_FMT "\"", s->name,
+                       STR_ARG(name));
     return take_setting(s, str_trim(name), str_trim(item), err);
 }
 

@@ -50,7 +50,8 @@ START_TEST(endpoints)
     ck_assert_str_eq(s->name, "private/policy");
     ck_assert_int_eq(net_addr_family(&s->addr), AF_UNIX);
     policy_server_free(s);
-    ck_assert_str_eq(refusal("private/policy"), "policy service: need inet:host:port or unix:path instead of \"private/policy\"");
+    ck_assert_str_eq(refusal("private/policy"),
+                     "policy service: need inet:host:port or unix:path instead of \"private/policy\"");
     ck_assert_str_eq(refusal("inet:host"), "policy service: need inet:host:port instead of \"inet:host\"");
     refusal("inet:127.0.0.1:port-of-nothing");
     refusal("unix:");
@@ -60,8 +61,9 @@ END_TEST
 
 START_TEST(settings_take_the_place_of_parameters)
 {
-    struct policy_server *s = parse("{ inet:[::1]:10023, timeout=10s, max_idle=1m, max_ttl=2m, retry_delay=3, request_limit=7, try_limit=4,"
-                                    " policy_context=x, { default_action = 450 4.7.1 ask later } }");
+    struct policy_server *s =
+        parse("{ inet:[::1]:10023, timeout=10s, max_idle=1m, max_ttl=2m, retry_delay=3, request_limit=7, try_limit=4,"
+              " policy_context=x, { default_action = 450 4.7.1 ask later } }");
     ck_assert_int_eq(s->timeout, 10);
     ck_assert_int_eq(s->max_idle, 60);
     ck_assert_int_eq(s->max_ttl, 120);
@@ -73,20 +75,24 @@ START_TEST(settings_take_the_place_of_parameters)
     policy_server_free(s);
     ck_assert_str_eq(refusal("{ inet:[::1]:1, timeout=0 }"), "policy service: bad time limit timeout: \"0\"");
     ck_assert_str_eq(refusal("{ inet:[::1]:1, try_limit=0 }"), "policy service: bad value of try_limit: \"0\"");
-    ck_assert_str_eq(refusal("{ inet:[::1]:1, colour=blue }"), "policy service inet:[::1]:1: unknown setting \"colour\"");
-    ck_assert_str_eq(refusal("{ inet:[::1]:1, default_action=450 later }"), "policy service inet:[::1]:1: need name=value instead of \"later\"");
+    ck_assert_str_eq(refusal("{ inet:[::1]:1, colour=blue }"),
+                     "policy service inet:[::1]:1: unknown setting \"colour\"");
+    ck_assert_str_eq(refusal("{ inet:[::1]:1, default_action=450 later }"),
+                     "policy service inet:[::1]:1: need name=value instead of \"later\"");
 }
 END_TEST
 
 START_TEST(requests_hold_no_control_character)
 {
-    static const struct policy_attribute attributes[] = {{"sender", STR("a\naction=OK\n\nb")}, {"helo_name", STR("x\xffy\x01")}};
+    static const struct policy_attribute attributes[] = {{"sender", STR("a\naction=OK\n\nb")},
+                                                         {"helo_name", STR("x\xffy\x01")}};
     const struct policy_question question = {attributes, 2};
     struct policy_server *s = parse("{ unix:p, policy_context=here }");
     struct buf b = BUF_INIT;
     policy_request_add(&b, s, &question);
-    ck_assert_str_eq(buf_cstr(&b), "request=smtpd_access_policy\nsender=a?action=OK??b\nhelo_name=x?y?\npolicy_context=here\n"
-                                   "compatibility_level=3.6\nmail_version=3.12\n\n");
+    ck_assert_str_eq(buf_cstr(&b),
+                     "request=smtpd_access_policy\nsender=a?action=OK??b\nhelo_name=x?y?\npolicy_context=here\n"
+                     "compatibility_level=3.6\nmail_version=3.12\n\n");
     buf_release(&b);
     policy_server_free(s);
 }

@@ -21,7 +21,8 @@ enum { SETTLED_EXPIRED = 2 + DELIVERY_BOUNCED };
 int delivery_begin(struct delivery *d, const struct settings *settings, struct err *err)
 {
     const struct delivery_request *r = &d->request;
-    struct queue_layout layout = queue_layout_of(settings->hash_queue_names, settings->hash_queue_depth, settings->enable_long_queue_ids);
+    struct queue_layout layout =
+        queue_layout_of(settings->hash_queue_names, settings->hash_queue_depth, settings->enable_long_queue_ids);
     d->settings = settings;
     d->settled = arena_alloc(d->arena, r->recipient_count);
     d->dead_reason = STR("");
@@ -59,7 +60,8 @@ static int record(struct delivery *d, const char *which, const struct delivery_r
     return -1;
 }
 
-static bool wants_trace(const struct delivery *d, const struct delivery_recipient *rcpt, const struct delivery_report *report)
+static bool wants_trace(const struct delivery *d, const struct delivery_recipient *rcpt,
+                        const struct delivery_report *report)
 {
     bool wants_success = rcpt->notify & NOTIFY_SUCCESS && !report->relays_dsn;
     if (d->request.flags & (DELIVERY_RECORD | DELIVERY_PROBE_USER))
@@ -68,14 +70,16 @@ static bool wants_trace(const struct delivery *d, const struct delivery_recipien
 }
 
 // What a report for the sender says of a delivery names the relay, too.
-static int record_trace(struct delivery *d, const struct delivery_recipient *given, const struct delivery_report *report) CO
+static int record_trace(struct delivery *d, const struct delivery_recipient *given,
+                        const struct delivery_report *report) CO
 {
     struct delivery_recipient rcpt = *given;
     struct delivery_report traced = *report;
     if (report->trace_text != NULL)
         traced.text = str_from(report->trace_text);
     if (report->relay.len > 0 && !str_is(report->relay, STR("none")))
-        traced.text = arena_strf(d->arena, "delivery via " STR_FMT ": " STR_FMT, STR_ARG(report->relay), STR_ARG(traced.text));
+        traced.text =
+            arena_strf(d->arena, "delivery via " STR_FMT ": " STR_FMT, STR_ARG(report->relay), STR_ARG(traced.text));
     if (d->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER))
         traced.action = report->status == DELIVERY_SENT ? "deliverable" : "undeliverable";
     if (d->request.flags & DELIVERY_AFTER_WARNING && rcpt.notify != NOTIFY_NEVER)
@@ -107,7 +111,8 @@ static void settle_sent(struct delivery *d, size_t recipient, const struct deliv
     mark_done(d, recipient);
     log_status(d, recipient, report);
     settle(d, recipient, 1 + DELIVERY_SENT);
-    (void)delivery_trace(d, &d->request.recipients[recipient], report); // delivered is delivered: only the report is missing
+    (void)delivery_trace(d, &d->request.recipients[recipient],
+                         report); // delivered is delivered: only the report is missing
 }
 
 static void settle_deferred(struct delivery *d, size_t recipient, const struct delivery_report *report) CO
@@ -123,7 +128,8 @@ static void settle_deferred(struct delivery *d, size_t recipient, const struct d
             return;
         }
     }
-    (void)record(d, "defer", &d->request.recipients[recipient], report); // the reason is for people; the message is safe without it
+    (void)record(d, "defer", &d->request.recipients[recipient],
+                 report); // the reason is for people; the message is safe without it
     log_status(d, recipient, report);
     settle(d, recipient, 1 + DELIVERY_DEFERRED);
 }
@@ -155,8 +161,8 @@ static void settle_soft_bounce(struct delivery *d, size_t recipient, const struc
     settle(d, recipient, 1 + DELIVERY_DEFERRED);
 }
 
-// What is found out about an address holds for the one that was asked about and for the one that it led to. When it cannot be
-// told, a later probe finds out again.
+// What is found out about an address holds for the one that was asked about and for the one that it led to. When it
+// cannot be told, a later probe finds out again.
 static void tell_verify(struct delivery *d, size_t recipient, const struct delivery_report *report) CO
 {
     const struct delivery_recipient *rcpt = &d->request.recipients[recipient];

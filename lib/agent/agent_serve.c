@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // agent_serve.c: an agent's side of one connection from the queue manager.
 // Trust: the queue manager's frames are checked; one that is malformed ends the connection.
-// Suspends: everywhere. What runs when the connection ends is finished, its answer dropped: the process stays for it, and the lock
-// on the queue file keeps the next queue manager away.
+// Suspends: everywhere. What runs when the connection ends is finished, its answer dropped: the process stays for it,
+// and the lock on the queue file keeps the next queue manager away.
 #include "lib/agent/agent.h"
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
@@ -131,8 +131,8 @@ static int next_request(struct serving *s, struct ipc_view *view_r) CO
     return rc == 1;
 }
 
-// We take no more requests, but deliveries are under way: the queue manager sends what it has assigned, closes its side, and
-// waits for the answers. Were the connection to end now, it would give those deliveries to others.
+// We take no more requests, but deliveries are under way: the queue manager sends what it has assigned, closes its
+// side, and waits for the answers. Were the connection to end now, it would give those deliveries to others.
 static void leave(struct serving *s) CO
 {
     struct err err = ERR_INIT;

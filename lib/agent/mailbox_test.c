@@ -186,7 +186,8 @@ START_TEST(another_delivery_under_the_same_name_is_left_alone)
     const char *names[3]; // the second may end during the test
     mailbox_deliver_maildir(&writer, &m, path("M"), &arena, &report);
     for (int64_t i = 0, now = clock_wall(); i < 3; i++) {
-        names[i] = arena_strf(&arena, "%s/tmp/%lld.P%u.%s", path("M"), (long long)(now + i), writer.pid, writer.host).ptr;
+        names[i] =
+            arena_strf(&arena, "%s/tmp/%lld.P%u.%s", path("M"), (long long)(now + i), writer.pid, writer.host).ptr;
         int fd = open(names[i], O_WRONLY | O_CREAT | O_EXCL, 0600);
         ck_assert_int_eq((int)write(fd, "half", 4), 4);
         close(fd);

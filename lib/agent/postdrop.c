@@ -27,8 +27,13 @@ int postdrop_open(struct postdrop *p, struct str command_directory, bool is_verb
         return err_errno(err, "create pipe");
     }
     int fds[3] = {input[0], output[1], 2};
-    struct sys_spawn how = {.path = argv[0], .argv = argv, .envp = (const char *const *)environ, .fds = fds,
-                            .fd_count = 3, .first_fd = 0, .keeps_stdio = true};
+    struct sys_spawn how = {.path = argv[0],
+                            .argv = argv,
+                            .envp = (const char *const *)environ,
+                            .fds = fds,
+                            .fd_count = 3,
+                            .first_fd = 0,
+                            .keeps_stdio = true};
     int status = sys_spawn(&how, &p->pid, err);
     close(input[0]);
     close(output[1]);

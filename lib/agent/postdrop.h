@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// postdrop.h: giving a message to postdrop(1), for programs that run with an ordinary user's rights (sendmail, smtpd -S).
+// postdrop.h: giving a message to postdrop(1), for programs that run with an ordinary user's rights (sendmail, smtpd
+// -S).
 //
 // Records go down a pipe as they are made; without an end record postdrop forgets the message. Its answer names the
 // queue file and a status. Blocking; one message at a time. Trust: postdrop has more rights than the caller, not less.
@@ -19,8 +20,8 @@ struct postdrop {
 };
 
 struct postdrop_answer {
-    int64_t status;  // 0: the message is stored; -1: it ended without an answer
-    struct buf text; // holds what the others borrow; released by the caller
+    int64_t status;              // 0: the message is stored; -1: it ended without an answer
+    struct buf text;             // holds what the others borrow; released by the caller
     struct str reason, queue_id; // "" when absent
 };
 

@@ -131,7 +131,7 @@ static int64_t unit_of(enum kind kind, char letter)
         enum kind kind;
         char letter;
         int64_t factor;
-    } units[] = {{BY_AGE, 's', 1},      {BY_AGE, 'm', 60},      {BY_AGE, 'h', 3600},    {BY_AGE, 'd', 86400},
+    } units[] = {{BY_AGE, 's', 1},      {BY_AGE, 'm', 60},       {BY_AGE, 'h', 3600},     {BY_AGE, 'd', 86400},
                  {BY_AGE, 'w', 604800}, {BY_SIZE, 'k', 1 << 10}, {BY_SIZE, 'm', 1 << 20}, {BY_SIZE, 'g', 1 << 30}};
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (units[i].kind == kind && units[i].letter == lower(letter))

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 // queue_filter.h: choosing queued messages by sender, recipient, age, size, status, reason and queue.
 //
-// Used by postqueue and postsuper. Criteria of one kind are alternatives, criteria of different kinds must all hold; those that
-// speak of a recipient (to, to-domain, status, reason) must hold for one and the same recipient. Case does not matter.
-// Trust: criteria are the caller's; addresses and reasons come from queue files. Matching costs at most pattern times text.
+// Used by postqueue and postsuper. Criteria of one kind are alternatives, criteria of different kinds must all hold;
+// those that speak of a recipient (to, to-domain, status, reason) must hold for one and the same recipient. Case does
+// not matter. Trust: criteria are the caller's; addresses and reasons come from queue files. Matching costs at most
+// pattern times text.
 #ifndef DROMOS_AGENT_QUEUE_FILTER_H
 #define DROMOS_AGENT_QUEUE_FILTER_H
 
@@ -31,7 +32,10 @@ int queue_filter_add(struct queue_filter *f, const char *name, const char *value
     {"from", required_argument, NULL, value}, {"to", required_argument, NULL, value},                                  \
         {"to-domain", required_argument, NULL, value}, {"age", required_argument, NULL, value},                        \
         {"size", required_argument, NULL, value}, {"status", required_argument, NULL, value},                          \
-        {"reason", required_argument, NULL, value}, {"queue", required_argument, NULL, value}
+        {"reason", required_argument, NULL, value},                                                                    \
+    {                                                                                                                  \
+        "queue", required_argument, NULL, value                                                                        \
+    }
 static inline bool queue_filter_is_empty(const struct queue_filter *f)
 {
     return f->first == NULL;
@@ -51,7 +55,8 @@ struct queue_filter_pass {
     size_t held_count;
     enum queue_filter_state { QUEUE_FILTER_DROPS, QUEUE_FILTER_HOLDS, QUEUE_FILTER_PASSES } state;
 };
-void queue_filter_pass_init(struct queue_filter_pass *p, const struct queue_filter *filter, struct queue_list_sink next);
+void queue_filter_pass_init(struct queue_filter_pass *p, const struct queue_filter *filter,
+                            struct queue_list_sink next);
 struct queue_list_sink queue_filter_pass_sink(struct queue_filter_pass *p);
 void queue_filter_pass_release(struct queue_filter_pass *p);
 

@@ -122,9 +122,22 @@ END_TEST
 START_TEST(test_bad_values)
 {
     static const char *const bad[][2] = {
-        {"age", ""},      {"age", ">"},     {"age", "h"},      {"age", "1x"},      {"age", "-1h"},   {"age", "1 2"},
-        {"age", "1k"},    {"size", "1h"},   {"size", "1MM"},   {"size", "=5"},     {"queue", "x"},   {"queue", "hold,defer"},
-        {"from", ""},     {"colour", "red"}, {"size", "9223372036854775807k"}, {"size", "99999999999999999999"},
+        {"age", ""},
+        {"age", ">"},
+        {"age", "h"},
+        {"age", "1x"},
+        {"age", "-1h"},
+        {"age", "1 2"},
+        {"age", "1k"},
+        {"size", "1h"},
+        {"size", "1MM"},
+        {"size", "=5"},
+        {"queue", "x"},
+        {"queue", "hold,defer"},
+        {"from", ""},
+        {"colour", "red"},
+        {"size", "9223372036854775807k"},
+        {"size", "99999999999999999999"},
     };
     struct queue_filter f = QUEUE_FILTER_INIT;
     struct err err = ERR_INIT;

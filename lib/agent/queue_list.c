@@ -175,7 +175,8 @@ static int tell_file(struct queue_list_teller *t, struct str queue, struct str i
     return rc;
 }
 
-void queue_list_teller_init(struct queue_list_teller *t, const struct queue_layout *layout, const struct queue_list_sink *sink)
+void queue_list_teller_init(struct queue_list_teller *t, const struct queue_layout *layout,
+                            const struct queue_list_sink *sink)
 {
     *t = (struct queue_list_teller){
         .layout = layout, .sink = sink, .arena = ARENA_INIT, .clean = BUF_INIT, .log = BUF_INIT, .told = MAP_INIT};
@@ -278,7 +279,8 @@ int queue_list_envelopes(const struct queue_layout *layout, const struct queue_l
     return rc;
 }
 
-int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue, struct str id)
+int queue_list_file(const struct queue_layout *layout, const struct queue_list_sink *sink, const char *queue,
+                    struct str id)
 {
     struct queue_list_teller t;
     struct err err = ERR_INIT;

@@ -46,7 +46,8 @@ void transcript_clear(struct transcript *t)
     t->lines = 0;
 }
 
-static void write_report(struct buf *b, const struct transcript *t, const struct transcript_report *about, const struct settings *set)
+static void write_report(struct buf *b, const struct transcript *t, const struct transcript_report *about,
+                         const struct settings *set)
 {
     struct str to = set->error_notice_recipient;
     bool is_bare = str_find(to, '@') < 0;
@@ -54,7 +55,8 @@ static void write_report(struct buf *b, const struct transcript *t, const struct
     clock_add_rfc5322(b, clock_wall());
     buf_addf(b, "\nFrom: Mail Delivery System <MAILER-DAEMON@" STR_FMT ">\nTo: Postmaster <" STR_FMT "%s" STR_FMT ">\n",
              STR_ARG(set->myhostname), STR_ARG(to), is_bare ? "@" : "", STR_ARG(is_bare ? set->myorigin : STR_NULL));
-    buf_addf(b, "Subject: " STR_FMT " %s: errors from " STR_FMT "\n\n", STR_ARG(set->mail_name), about->role, STR_ARG(about->peer));
+    buf_addf(b, "Subject: " STR_FMT " %s: errors from " STR_FMT "\n\n", STR_ARG(set->mail_name), about->role,
+             STR_ARG(about->peer));
     if (about->opening.len > 0)
         buf_addf(b, STR_FMT "\n\n", STR_ARG(about->opening));
     buf_add_cstr(b, "Transcript of session follows.\n\n");
@@ -62,16 +64,21 @@ static void write_report(struct buf *b, const struct transcript *t, const struct
     buf_add_cstr(b, "\n\nFor other details, see the local mail logfile\n");
 }
 
-static struct submit *begin(const struct settings *set, struct submit_pool *pool, struct arena *arena, struct err *err) CO
+static struct submit *begin(const struct settings *set, struct submit_pool *pool, struct arena *arena,
+                            struct err *err) CO
 {
     struct submit_recipient to = {.address = set->error_notice_recipient};
     struct submit_attr attrs[] = {{"rewrite_context", STR("local")}, {"log_message_origin", STR("local")}};
-    struct submit_envelope e = {.recipients = &to, .recipient_count = 1, .attrs = attrs, .attr_count = 2,
+    struct submit_envelope e = {.recipients = &to,
+                                .recipient_count = 1,
+                                .attrs = attrs,
+                                .attr_count = 2,
                                 .flags = SUBMIT_BOUNCE | SUBMIT_MAP | SUBMIT_ADD_MISSING};
     struct buf date = BUF_INIT;
     clock_add_rfc5322(&date, clock_wall());
     e.sender = arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(set->double_bounce_sender), STR_ARG(set->myorigin));
-    e.received_before = arena_strf(arena, "Received: by " STR_FMT " (" STR_FMT ")\n\tid ", STR_ARG(set->myhostname), STR_ARG(set->mail_name));
+    e.received_before = arena_strf(arena, "Received: by " STR_FMT " (" STR_FMT ")\n\tid ", STR_ARG(set->myhostname),
+                                   STR_ARG(set->mail_name));
     e.received_after = arena_strf(arena, "; %s", buf_cstr(&date));
     buf_release(&date);
     return submit_begin(pool, &e, clock_deadline(SEND_SECONDS), err);

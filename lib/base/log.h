@@ -29,8 +29,8 @@ bool log_is_debug(void);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_vline(enum log_level level, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
-// Two lines, in one write where the sink is a file: first "first_tag: first_text", for a process that could not log it itself in time
-// (first_tag is as "postfix/smtpd[123]"; "" for no such line), then `text` under the own tag.
+// Two lines, in one write where the sink is a file: first "first_tag: first_text", for a process that could not log it
+// itself in time (first_tag is as "postfix/smtpd[123]"; "" for no such line), then `text` under the own tag.
 void log_line_pair(struct str first_tag, struct str first_text, struct str text);
 #define log_info(...)  log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_LEVEL_WARN, __VA_ARGS__)  // prefix "warning: "

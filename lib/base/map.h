@@ -21,11 +21,11 @@ struct map {
 #define MAP_INIT        ((struct map){NULL, 0, 0, false})
 #define MAP_INIT_NOCASE ((struct map){NULL, 0, 0, true})
 
-void map_release(struct map *m); // frees entries and keys, not values
-void *map_get(const struct map *m, struct str key);           // NULL when absent
+void map_release(struct map *m);                                 // frees entries and keys, not values
+void *map_get(const struct map *m, struct str key);              // NULL when absent
 struct map_entry *map_find(const struct map *m, struct str key); // NULL when absent
-void *map_set(struct map *m, struct str key, void *value);    // returns the former value or NULL
-void *map_remove(struct map *m, struct str key);              // returns the value or NULL
+void *map_set(struct map *m, struct str key, void *value);       // returns the former value or NULL
+void *map_remove(struct map *m, struct str key);                 // returns the value or NULL
 
 // Iteration in no order; the map must not change but for removal of the returned entry's key after the call.
 struct map_iter {

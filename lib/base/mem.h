@@ -29,7 +29,7 @@ struct arena_mark {
     size_t total;
 };
 
-void *arena_alloc(struct arena *a, size_t size); // aligned for any type, zeroed
+void *arena_alloc(struct arena *a, size_t size);     // aligned for any type, zeroed
 struct str arena_str(struct arena *a, struct str s); // copy, NUL-terminated
 char *arena_cstr(struct arena *a, struct str s);     // the same as a C string
 struct str arena_strf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));

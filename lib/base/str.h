@@ -102,7 +102,8 @@ static inline struct str buf_str(const struct buf *b)
 // Appends s with control bytes, DEL and invalid UTF-8 replaced by '?': the one encoder for everything that goes into
 // a log line or a reply. At most `max` bytes of s are taken (0 = all).
 void buf_add_printable(struct buf *b, struct str s, size_t max);
-// Appends at most `max` bytes of s (0 = all) as a C programmer would write them: \r \n \t \\ \ooo, for lines that show a peer's bytes.
+// Appends at most `max` bytes of s (0 = all) as a C programmer would write them: \r \n \t \\ \ooo, for lines that show
+// a peer's bytes.
 void buf_add_escaped(struct buf *b, struct str s, size_t max);
 // Appends s as a string of JSON, in quotes, in ASCII; invalid UTF-8 gives wrong characters, never invalid JSON.
 void buf_add_json(struct buf *b, struct str s);

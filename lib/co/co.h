@@ -5,7 +5,8 @@
 // CLOCK_NEVER only where a comment says why). A wait returns 0, or -1 with errno ETIMEDOUT or ECANCELED.
 // Cancelling makes the current and all later waits return ECANCELED; the coroutine unwinds itself. Only the loop
 // resumes: signals, threads and completions put the coroutine on the ready queue. Errors of ours abort: resuming a
-// running or finished coroutine, suspending outside a coroutine or inside an atomic section, a stack overrun (guard page).
+// running or finished coroutine, suspending outside a coroutine or inside an atomic section, a stack overrun (guard
+// page).
 #ifndef DROMOS_CO_CO_H
 #define DROMOS_CO_CO_H
 
@@ -24,7 +25,7 @@
 struct CO_ATTRIBUTE(capability("coroutine")) co_capability {
     int dummy;
 };
-extern struct co_capability co_running;   // held inside a coroutine
+extern struct co_capability co_running;    // held inside a coroutine
 extern struct co_capability co_no_suspend; // held inside an atomic section
 #define CO CO_ATTRIBUTE(requires_capability(co_running)) CO_ATTRIBUTE(locks_excluded(co_no_suspend))
 
@@ -52,32 +53,34 @@ bool co_is_cancelled(void);          // of the running coroutine
 // A reference keeps the struct (not the stack) after the end, so that join and cancel are safe.
 struct co *co_ref(struct co *co);
 void co_unref(struct co *co);
-bool co_has_finished(const struct co *co);                      // a reference is needed
-int co_join(struct co *co, int64_t deadline) CO MUST_CHECK;     // a reference is needed
-void co_set_action(const char *text);                           // static text: what this session is doing, for gdb and logs
+bool co_has_finished(const struct co *co);                  // a reference is needed
+int co_join(struct co *co, int64_t deadline) CO MUST_CHECK; // a reference is needed
+void co_set_action(const char *text);                       // static text: what this session is doing, for gdb and logs
 const char *co_name(const struct co *co);
-unsigned co_count(void);                                        // alive in this process
-size_t co_stack_high_water(void);                               // most bytes of stack ever used (painted builds), else 0
+unsigned co_count(void);          // alive in this process
+size_t co_stack_high_water(void); // most bytes of stack ever used (painted builds), else 0
 
-void co_sleep_until(int64_t deadline) CO;      // returns early only when cancelled
-int co_yield(void) CO;                         // lets others run; -1 if cancelled
+void co_sleep_until(int64_t deadline) CO; // returns early only when cancelled
+int co_yield (void) CO;                   // lets others run; -1 if cancelled
 
 // ---- Descriptors: registered once, edge-triggered; readiness is sticky.
-struct co_fd; // owns nothing but the registration
-struct co_fd *co_fd_new(int fd);        // makes fd non-blocking and registers it; die() if the kernel refuses
-void co_fd_free(struct co_fd *cfd);     // before close(fd); no coroutine may be waiting
+struct co_fd;                       // owns nothing but the registration
+struct co_fd *co_fd_new(int fd);    // makes fd non-blocking and registers it; die() if the kernel refuses
+void co_fd_free(struct co_fd *cfd); // before close(fd); no coroutine may be waiting
 int co_fd_number(const struct co_fd *cfd);
 enum { CO_READ = 1, CO_WRITE = 2 };
-// Waits until an I/O call may succeed. Call only after EAGAIN (co_fd_again) or when readiness is unknown: returns at once
-// while readiness is set. Returns the ready subset of `events`, or -1 (ETIMEDOUT, ECANCELED).
+// Waits until an I/O call may succeed. Call only after EAGAIN (co_fd_again) or when readiness is unknown: returns at
+// once while readiness is set. Returns the ready subset of `events`, or -1 (ETIMEDOUT, ECANCELED).
 int co_fd_wait(struct co_fd *cfd, int events, int64_t deadline) CO MUST_CHECK;
 void co_fd_again(struct co_fd *cfd, int events); // the kernel said EAGAIN: clears readiness
 // A read returned less than asked on a stream socket: the next read would say EAGAIN. Clears CO_READ where that is safe
 // (Linux: EPOLLRDHUP is watched and has not been seen), saving a system call; else does nothing.
 void co_fd_short_read(struct co_fd *cfd);
-// What the loop knows without a system call: false when nothing to read, no end and no error had been seen at its last turn.
+// What the loop knows without a system call: false when nothing to read, no end and no error had been seen at its last
+// turn.
 bool co_fd_may_read(const struct co_fd *cfd);
-// read/write/accept that wait as needed. >=0, or -1 with errno (ETIMEDOUT, ECANCELED or the kernel's). read: 0 is end of file.
+// read/write/accept that wait as needed. >=0, or -1 with errno (ETIMEDOUT, ECANCELED or the kernel's). read: 0 is end
+// of file.
 ssize_t co_read(struct co_fd *cfd, void *data, size_t size, int64_t deadline) CO MUST_CHECK;
 ssize_t co_write_all(struct co_fd *cfd, const void *data, size_t size, int64_t deadline) CO MUST_CHECK; // all or -1
 int co_accept(struct co_fd *cfd, int64_t deadline) CO MUST_CHECK; // a new non-blocking close-on-exec descriptor

@@ -6,16 +6,16 @@
 #ifndef DROMOS_CONF_CONF_H
 #define DROMOS_CONF_CONF_H
 
-#include "lib/base/mem.h"
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 #define CONF_VALUE_MAX    (256 * 1024)
 #define CONF_EXPAND_DEPTH 100
 
 struct conf; // main.cf's names and values, overrides, and defaults from conf/params.def
 
-// Reads DIR/main.cf (absent: error), then DIR/main.cf.d/*.cf in the order of their names if that directory exists: a later
-// file overrides an earlier one. `overrides` (may be NULL) are "name=value" strings of -o, ending with NULL.
+// Reads DIR/main.cf (absent: error), then DIR/main.cf.d/*.cf in the order of their names if that directory exists: a
+// later file overrides an earlier one. `overrides` (may be NULL) are "name=value" strings of -o, ending with NULL.
 // Warnings (duplicate names, malformed lines that Postfix tolerates) go to log_warn.
 struct conf *conf_open(const char *dir, const char *const *overrides, struct err *err);
 struct conf *conf_open_defaults(const char *dir); // as if DIR/main.cf were empty; reads no file
@@ -25,8 +25,8 @@ void conf_free(struct conf *c); // NULL is fine
 const char *conf_dir(const struct conf *c);
 // The directory to use: -c argument, else MAIL_CONFIG (ignored for set-gid programs unless listed), else the default.
 const char *conf_default_dir(void);
-// May this process use DIR? Always, unless it is set-gid and run by another user: then the default main.cf must list DIR in
-// alternate_config_directories or multi_instance_directories.
+// May this process use DIR? Always, unless it is set-gid and run by another user: then the default main.cf must list
+// DIR in alternate_config_directories or multi_instance_directories.
 bool conf_dir_is_allowed(const char *dir);
 
 // The text as written (or the default), unexpanded. False: neither set nor known.
@@ -81,14 +81,14 @@ struct master_row {
     struct str name; // "smtp", "127.0.0.1:2525", "cleanup"
     struct str type; // inet unix unix-dgram fifo pass
     bool is_private, is_unpriv, is_chroot;
-    int64_t wakeup;           // seconds, 0 never
-    bool wakeup_if_used;      // the `?`
-    int64_t maxproc;          // 0: no limit; default_process_limit is filled in
-    struct str command;       // program name
-    struct str *argv;         // arguments after it, { } groups unwrapped
+    int64_t wakeup;      // seconds, 0 never
+    bool wakeup_if_used; // the `?`
+    int64_t maxproc;     // 0: no limit; default_process_limit is filled in
+    struct str command;  // program name
+    struct str *argv;    // arguments after it, { } groups unwrapped
     size_t argc;
     unsigned line;
-    struct str written[5];    // private unpriv chroot wakeup maxproc as in the file ("-" included)
+    struct str written[5]; // private unpriv chroot wakeup maxproc as in the file ("-" included)
 };
 // All rows in file order, the last of equal name/type winning; rows live in `arena`. err: file, line, what, what to do.
 int master_cf_read(const struct conf *c, const char *path, struct arena *arena, struct master_row **rows_r,

@@ -8,17 +8,18 @@
 
 #define CONF_FILE_MAX (16 * 1024 * 1024) // bytes of main.cf or master.cf
 
-// ---- Logical lines: comments and blank lines dropped, continuation lines (leading blank) joined, CR and blanks at the end cut.
+// ---- Logical lines: comments and blank lines dropped, continuation lines (leading blank) joined, CR and blanks at the
+// end cut.
 struct conf_lines {
     struct str text;
     size_t at;
-    unsigned line;       // physical lines taken so far
-    struct buf logical;  // the line last returned
+    unsigned line;      // physical lines taken so far
+    struct buf logical; // the line last returned
 };
 void conf_lines_init(struct conf_lines *l, struct str text); // borrows text
 void conf_lines_release(struct conf_lines *l);
-// *line_r borrows from l until the next call; *number_r is its first physical line. A first line of the file that starts
-// with a blank is returned as it is: the caller complains.
+// *line_r borrows from l until the next call; *number_r is its first physical line. A first line of the file that
+// starts with a blank is returned as it is: the caller complains.
 bool conf_lines_next(struct conf_lines *l, struct str *line_r, unsigned *number_r);
 // Splits "name = value": 0; -1 with err text "missing '=' after attribute name: ..." or "missing attribute name: ...".
 int conf_split_assignment(struct str line, struct str *name_r, struct str *value_r, struct err *err);
@@ -33,10 +34,10 @@ struct conf_value {
 struct conf {
     struct arena arena;
     char *dir;
-    char *path;              // of main.cf
-    const char *reading;     // the file that conf_parse names in messages
-    const struct conf *base; // what is not set here is asked there; NULL: the built-in defaults
-    struct map values;       // name -> struct conf_value, the latest
+    char *path;               // of main.cf
+    const char *reading;      // the file that conf_parse names in messages
+    const struct conf *base;  // what is not set here is asked there; NULL: the built-in defaults
+    struct map values;        // name -> struct conf_value, the latest
     struct conf_value **list; // in file order, then overrides
     size_t count, capacity;
     struct conf_runtime *runtime; // computed defaults, filled on demand

@@ -58,24 +58,76 @@ END_TEST
 static const struct {
     const char *text, *expected; // NULL: an error
 } expansions[] = {
-    {"$d", "ex.org"}, {"${d}", "ex.org"}, {"$(d)", "ex.org"}, {"${ d }", "ex.org"}, {"$d.x", "ex.org.x"},
-    {"$nope.x", ".x"}, {"$$d", "$d"}, {"a{b", "a{b"}, {"}", "}"}, {"$d$d", "ex.orgex.org"}, {"$d?x", "ex.org?x"},
-    {"${d?x}", "x"}, {"${nope?x}", ""}, {"${nope:dflt}", "dflt"}, {"${d:dflt}", ""}, {"${d?}", ""},
-    {"${d?{x}:{y}}", "x"}, {"${nope?{x}:{y}}", "y"}, {"${d ? {x} : {y}}", "x"}, {"${d?{x}}", "x"},
-    {"${nope:{x}}", "x"}, {"${nope?{x}:{${d}}}", "ex.org"}, {"${d?a{b}c}", "a{b}c"}, {"${d?a}b}", "ab}"},
-    {"${d?a:b}", "a:b"}, {"${d?$$x}", "$x"}, {"${d?{ a }:{b}}", " a "}, {"$(d?x)", "x"},
-    {"${{a} == {a} ? {y} : {n}}", "y"}, {"${{a}=={b}?{y}:{n}}", "n"}, {"${{a}!={b}?{y}:{n}}", "y"},
-    {"${{10} < {9}?{y}:{n}}", "n"}, {"${{a10} < {a9}?{y}:{n}}", "y"}, {"${{1} >= {1}?{y}:{n}}", "y"},
-    {"${{2} > {1}?{y}:{n}}", "y"}, {"${{2} <= {1}?{y}:{n}}", "n"}, {"${{1}=={01}?{y}:{n}}", "y"},
-    {"${{3.6} <level {3.10}?{y}:{n}}", "y"}, {"${{3} >=level {2.9}?{y}:{n}}", "y"},
-    {"${{3.6.1}==level{3.6.1}?{y}:{n}}", "y"}, {"${{3.6} >level {3.6.1}?{y}:{n}}", "n"},
-    {"${{a}=={a}?y}", "y"}, {"${{a} != {b} : {x}}", ""}, {"${{a}=={b}:y}", "y"}, {"${{}=={}?{e}}", "e"},
-    {"${{a}=={a}?{x}:y}", "x"}, {"${{$d}=={ex.org}?{y}}", "y"}, {"${{ a } == {a} ? {y}:{n}}", "n"},
-    {"${nope?{$(}:{z}}", "z"}, {"${indirect?{T}:{F}}", "T"}, {"${empty?{T}:{F}}", "F"}, {"$indirect", ""},
-    {"${domain_to_ascii{Ex.$d}}", "ex.ex.org"}, {"${domain_to_ascii{b\xc3\xbc.de}}", "xn--b-eha.de"},
-    {"${nofunction{x}}", NULL}, {"${domain_to_ascii{x}y}", NULL}, {"${foo", NULL}, {"x$", NULL}, {"$ x", NULL}, {"${}", NULL}, {"${my-d}", NULL}, {"${d?{x}{y}}", NULL},
-    {"${d?{x}y}", NULL}, {"${{x}}", NULL}, {"${{a} =! {b}?{x}}", NULL}, {"${{x} <=level {2}?{y}}", NULL},
-    {"${{a}=={a}?{x}:{y}z}", NULL}, {"${{a} == level {1}?x}", NULL}, {"$self", NULL}, {"$bomb", NULL},
+    {"$d", "ex.org"},
+    {"${d}", "ex.org"},
+    {"$(d)", "ex.org"},
+    {"${ d }", "ex.org"},
+    {"$d.x", "ex.org.x"},
+    {"$nope.x", ".x"},
+    {"$$d", "$d"},
+    {"a{b", "a{b"},
+    {"}", "}"},
+    {"$d$d", "ex.orgex.org"},
+    {"$d?x", "ex.org?x"},
+    {"${d?x}", "x"},
+    {"${nope?x}", ""},
+    {"${nope:dflt}", "dflt"},
+    {"${d:dflt}", ""},
+    {"${d?}", ""},
+    {"${d?{x}:{y}}", "x"},
+    {"${nope?{x}:{y}}", "y"},
+    {"${d ? {x} : {y}}", "x"},
+    {"${d?{x}}", "x"},
+    {"${nope:{x}}", "x"},
+    {"${nope?{x}:{${d}}}", "ex.org"},
+    {"${d?a{b}c}", "a{b}c"},
+    {"${d?a}b}", "ab}"},
+    {"${d?a:b}", "a:b"},
+    {"${d?$$x}", "$x"},
+    {"${d?{ a }:{b}}", " a "},
+    {"$(d?x)", "x"},
+    {"${{a} == {a} ? {y} : {n}}", "y"},
+    {"${{a}=={b}?{y}:{n}}", "n"},
+    {"${{a}!={b}?{y}:{n}}", "y"},
+    {"${{10} < {9}?{y}:{n}}", "n"},
+    {"${{a10} < {a9}?{y}:{n}}", "y"},
+    {"${{1} >= {1}?{y}:{n}}", "y"},
+    {"${{2} > {1}?{y}:{n}}", "y"},
+    {"${{2} <= {1}?{y}:{n}}", "n"},
+    {"${{1}=={01}?{y}:{n}}", "y"},
+    {"${{3.6} <level {3.10}?{y}:{n}}", "y"},
+    {"${{3} >=level {2.9}?{y}:{n}}", "y"},
+    {"${{3.6.1}==level{3.6.1}?{y}:{n}}", "y"},
+    {"${{3.6} >level {3.6.1}?{y}:{n}}", "n"},
+    {"${{a}=={a}?y}", "y"},
+    {"${{a} != {b} : {x}}", ""},
+    {"${{a}=={b}:y}", "y"},
+    {"${{}=={}?{e}}", "e"},
+    {"${{a}=={a}?{x}:y}", "x"},
+    {"${{$d}=={ex.org}?{y}}", "y"},
+    {"${{ a } == {a} ? {y}:{n}}", "n"},
+    {"${nope?{$(}:{z}}", "z"},
+    {"${indirect?{T}:{F}}", "T"},
+    {"${empty?{T}:{F}}", "F"},
+    {"$indirect", ""},
+    {"${domain_to_ascii{Ex.$d}}", "ex.ex.org"},
+    {"${domain_to_ascii{b\xc3\xbc.de}}", "xn--b-eha.de"},
+    {"${nofunction{x}}", NULL},
+    {"${domain_to_ascii{x}y}", NULL},
+    {"${foo", NULL},
+    {"x$", NULL},
+    {"$ x", NULL},
+    {"${}", NULL},
+    {"${my-d}", NULL},
+    {"${d?{x}{y}}", NULL},
+    {"${d?{x}y}", NULL},
+    {"${{x}}", NULL},
+    {"${{a} =! {b}?{x}}", NULL},
+    {"${{x} <=level {2}?{y}}", NULL},
+    {"${{a}=={a}?{x}:{y}z}", NULL},
+    {"${{a} == level {1}?x}", NULL},
+    {"$self", NULL},
+    {"$bomb", NULL},
     {"${{99999999999999999999} > {1}?{y}:{n}}", NULL},
 };
 
@@ -138,9 +190,11 @@ START_TEST(own_networks_follow_interfaces)
 {
     struct arena arena = ARENA_INIT;
     struct err err = ERR_INIT;
-    ck_assert_int_eq(load("inet_protocols=ipv4\ninet_interfaces=loopback-only\nmynetworks_style=subnet", "smtpd", &arena, &err), 0);
+    ck_assert_int_eq(
+        load("inet_protocols=ipv4\ninet_interfaces=loopback-only\nmynetworks_style=subnet", "smtpd", &arena, &err), 0);
     ck_assert_str_eq(s.mynetworks.ptr, "127.0.0.0/8");
-    ck_assert_int_eq(load("inet_protocols=ipv4\ninet_interfaces=[127.0.0.1]\nmynetworks_style=host", "smtpd", &arena, &err), 0);
+    ck_assert_int_eq(
+        load("inet_protocols=ipv4\ninet_interfaces=[127.0.0.1]\nmynetworks_style=host", "smtpd", &arena, &err), 0);
     ck_assert_str_eq(s.mynetworks.ptr, "127.0.0.1/32");
     ck_assert_int_eq(load("inet_interfaces=192.0.2.99", "smtpd", &arena, &err), 0);
     ck_assert_str_eq(s.mynetworks.ptr, "");
@@ -245,7 +299,11 @@ static const char *type_word(const struct param *p)
     static const char *const words[] = {"STRING", "RAW", "INT", "LONG", "BOOL"};
     if (p->type != PARAM_TIME)
         return words[p->type];
-    return p->unit == 's' ? "TIME_S" : p->unit == 'm' ? "TIME_M" : p->unit == 'h' ? "TIME_H" : p->unit == 'd' ? "TIME_D" : "TIME_W";
+    return p->unit == 's'   ? "TIME_S"
+           : p->unit == 'm' ? "TIME_M"
+           : p->unit == 'h' ? "TIME_H"
+           : p->unit == 'd' ? "TIME_D"
+                            : "TIME_W";
 }
 
 // tests/data/parameters.tsv holds name, type, default, min, max of every parameter: drift in params.def shows here.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // dir.c: which configuration directory a program uses, and which ones a set-gid program may be pointed at.
 //
-// Trust: MAIL_CONFIG comes from the caller of a set-gid command; only directories that the default main.cf lists are taken.
+// Trust: MAIL_CONFIG comes from the caller of a set-gid command; only directories that the default main.cf lists are
+// taken.
 #include <stdlib.h>
 #include <unistd.h>
 

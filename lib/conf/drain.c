@@ -14,7 +14,8 @@ struct str drain_mark_path(const struct settings *settings, struct arena *arena)
 
 bool drain_nexthop_is_valid(struct str nexthop)
 {
-    return nexthop.len > 0 && nexthop.len <= DRAIN_NEXTHOP_MAX && str_is_printable(nexthop) && str_find(nexthop, ' ') < 0;
+    return nexthop.len > 0 && nexthop.len <= DRAIN_NEXTHOP_MAX && str_is_printable(nexthop) &&
+           str_find(nexthop, ' ') < 0;
 }
 
 int drain_mark_read(const struct settings *settings, struct arena *arena, struct str *nexthop_r, struct err *err)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
-// drain.h: the mark that `postfix drain` leaves for master: a file in process_id_directory, until `postfix start` removes it.
+// drain.h: the mark that `postfix drain` leaves for master: a file in process_id_directory, until `postfix start`
+// removes it.
 //
-// While it exists master closes the services that accept mail, and with a next hop in it ("[host]:port", "domain") the queue manager sends
-// all mail there. Trust: only root, or the owner of a rootless queue, can write it.
+// While it exists master closes the services that accept mail, and with a next hop in it ("[host]:port", "domain") the
+// queue manager sends all mail there. Trust: only root, or the owner of a rootless queue, can write it.
 #ifndef DROMOS_CONF_DRAIN_H
 #define DROMOS_CONF_DRAIN_H
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // expand.c: $-expansion of configuration values: names, defaults, and conditional expressions.
 //
-// Limits: CONF_EXPAND_DEPTH nested values or expressions, EXPAND_STEPS references and CONF_VALUE_MAX bytes in one expansion.
+// Limits: CONF_EXPAND_DEPTH nested values or expressions, EXPAND_STEPS references and CONF_VALUE_MAX bytes in one
+// expansion.
 #include <idn2.h>
 
 #include "lib/conf/conf_private.h"

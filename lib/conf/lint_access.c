@@ -5,13 +5,15 @@
 #include "lib/conf/lint_private.h"
 #include "lib/net/addr.h"
 
-static const char *const restriction_lists[] = {
-    "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions",      "smtpd_relay_restrictions",
-    "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"};
+static const char *const restriction_lists[] = {"smtpd_client_restrictions",      "smtpd_helo_restrictions",
+                                                "smtpd_sender_restrictions",      "smtpd_relay_restrictions",
+                                                "smtpd_recipient_restrictions",   "smtpd_data_restrictions",
+                                                "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"};
 
 static bool ends_list(struct str word)
 {
-    return str_is_nocase(word, STR("permit")) || str_is_nocase(word, STR("reject")) || str_is_nocase(word, STR("defer"));
+    return str_is_nocase(word, STR("permit")) || str_is_nocase(word, STR("reject")) ||
+           str_is_nocase(word, STR("defer"));
 }
 
 static bool takes_argument(struct str word)
@@ -46,19 +48,21 @@ static void check_list(struct lint *l, const char *parameter, struct str list, s
     while (str_token_braced(&list, LINT_SEPARATORS, &word)) {
         if (end.ptr != NULL) {
             lint_add(l, KIND(LINT_WARNING, "unreached-restriction"), place,
-                     "%s: \"" STR_FMT "\" is never reached: \"" STR_FMT "\" before it ends the list", parameter, STR_ARG(word),
-                     STR_ARG(end));
+                     "%s: \"" STR_FMT "\" is never reached: \"" STR_FMT "\" before it ends the list", parameter,
+                     STR_ARG(word), STR_ARG(end));
             return;
         }
         if (!is_restriction(l, word))
             lint_add(l, KIND(LINT_ERROR, "unknown-restriction"), place,
-                     "%s: \"" STR_FMT "\" is no restriction: the server would answer 451 to everybody", parameter, STR_ARG(word));
+                     "%s: \"" STR_FMT "\" is no restriction: the server would answer 451 to everybody", parameter,
+                     STR_ARG(word));
         if (ends_list(word) && !only_warns)
             end = word;
         only_warns = str_is_nocase(word, STR("warn_if_reject"));
         struct str argument;
         if (takes_argument(word) && !str_token_braced(&list, LINT_SEPARATORS, &argument))
-            lint_add(l, KIND(LINT_ERROR, "bad-restriction"), place, "%s: \"" STR_FMT "\" needs an argument", parameter, STR_ARG(word));
+            lint_add(l, KIND(LINT_ERROR, "bad-restriction"), place, "%s: \"" STR_FMT "\" needs an argument", parameter,
+                     STR_ARG(word));
     }
 }
 
@@ -66,7 +70,8 @@ void lint_restrictions(struct lint *l)
 {
     struct str classes = lint_value(l, "smtpd_restriction_classes"), class;
     for (size_t i = 0; i < sizeof(restriction_lists) / sizeof(restriction_lists[0]); i++)
-        check_list(l, restriction_lists[i], lint_value(l, restriction_lists[i]), lint_place_of(l, restriction_lists[i]));
+        check_list(l, restriction_lists[i], lint_value(l, restriction_lists[i]),
+                   lint_place_of(l, restriction_lists[i]));
     while (str_token(&classes, LINT_SEPARATORS, &class)) {
         const char *name = arena_cstr(&l->arena, class);
         check_list(l, name, lint_value(l, name), lint_place_of(l, name));
@@ -116,21 +121,24 @@ static bool list_has(struct str list, const struct net_addr *address, struct str
 // Documentation networks and others far apart: nobody's own clients.
 static void check_clients(struct lint *l, const char *parameter, const char *consequence)
 {
-    static const char *const strangers[] = {"203.0.113.77", "198.51.100.1", "8.8.8.8", "45.1.2.3", "91.1.2.3", "150.1.2.3",
-                                            "185.1.2.3", "2001:db8::77", "2a00:1450::1", "2600:1f00::1"};
+    static const char *const strangers[] = {"203.0.113.77", "198.51.100.1", "8.8.8.8",   "45.1.2.3",
+                                            "91.1.2.3",     "150.1.2.3",    "185.1.2.3", "2001:db8::77",
+                                            "2a00:1450::1", "2600:1f00::1"};
     struct str list = lint_value(l, parameter);
     unsigned unjudged = 0, found = 0;
     for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]) && found == 0; i++) {
         struct net_addr address;
         struct str item;
         if (net_addr_parse(str_from(strangers[i]), 25, &address) == 0 && list_has(list, &address, &item, &unjudged)) {
-            lint_add(l, KIND(LINT_ERROR, "open-relay"), lint_place_of(l, parameter), "%s: \"" STR_FMT "\" takes in strangers such as %s: %s",
-                     parameter, STR_ARG(item), strangers[i], consequence);
+            lint_add(l, KIND(LINT_ERROR, "open-relay"), lint_place_of(l, parameter),
+                     "%s: \"" STR_FMT "\" takes in strangers such as %s: %s", parameter, STR_ARG(item), strangers[i],
+                     consequence);
             found++;
         }
     }
     if (found == 0 && unjudged > 0)
-        lint_add(l, KIND(LINT_NOTE, "unjudged"), lint_place_of(l, parameter), "%s: items in tables and files were not judged", parameter);
+        lint_add(l, KIND(LINT_NOTE, "unjudged"), lint_place_of(l, parameter),
+                 "%s: items in tables and files were not judged", parameter);
 }
 
 static void check_domains(struct lint *l, const char *parameter)
@@ -138,14 +146,15 @@ static void check_domains(struct lint *l, const char *parameter)
     struct str list = lint_value(l, parameter), item;
     while (str_token_braced(&list, LINT_SEPARATORS, &item)) {
         if (str_is(item, STR("*")) || str_is(item, STR(".")))
-            lint_add(l, KIND(LINT_WARNING, "bad-value"), lint_place_of(l, parameter), "%s: \"" STR_FMT "\" matches no domain: list domains",
-                     parameter, STR_ARG(item));
+            lint_add(l, KIND(LINT_WARNING, "bad-value"), lint_place_of(l, parameter),
+                     "%s: \"" STR_FMT "\" matches no domain: list domains", parameter, STR_ARG(item));
     }
 }
 
 void lint_relay(struct lint *l)
 {
-    static const char *const domain_lists[] = {"mydestination", "relay_domains", "virtual_alias_domains", "virtual_mailbox_domains"};
+    static const char *const domain_lists[] = {"mydestination", "relay_domains", "virtual_alias_domains",
+                                               "virtual_mailbox_domains"};
     check_clients(l, "smtpd_authorized_xclient_hosts", "they may claim to be a client of mynetworks");
     for (size_t i = 0; i < sizeof(domain_lists) / sizeof(domain_lists[0]); i++)
         check_domains(l, domain_lists[i]);

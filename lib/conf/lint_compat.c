@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// lint_compat.c: defaults that compatibility_level keeps at what they were in older releases, and that main.cf leaves unset.
+// lint_compat.c: defaults that compatibility_level keeps at what they were in older releases, and that main.cf leaves
+// unset.
 #include "lib/conf/lint_private.h"
 
 #define CURRENT_LEVEL STR("3.12") // no default changes above it
@@ -7,10 +8,11 @@
 static void check_default(struct lint *l, const struct param *p, const struct conf *current)
 {
     struct buf now = BUF_INIT, then = BUF_INIT;
-    if (conf_get_str(l->conf, p->name, NULL, &now, NULL) == 0 && conf_get_str(current, p->name, NULL, &then, NULL) == 0 &&
-        !str_is(buf_str(&now), buf_str(&then)))
+    if (conf_get_str(l->conf, p->name, NULL, &now, NULL) == 0 &&
+        conf_get_str(current, p->name, NULL, &then, NULL) == 0 && !str_is(buf_str(&now), buf_str(&then)))
         lint_add(l, KIND(LINT_NOTE, "old-default"), lint_place_of(l, "compatibility_level"),
-                 "using backwards-compatible default setting %s=" STR_FMT ": set it to keep it, or raise compatibility_level for the "
+                 "using backwards-compatible default setting %s=" STR_FMT
+                 ": set it to keep it, or raise compatibility_level for the "
                  "new default, \"" STR_FMT "\"",
                  p->name, STR_ARG(buf_str(&now)), STR_ARG(buf_str(&then)));
     buf_release(&now);

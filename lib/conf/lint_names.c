@@ -13,7 +13,8 @@ static bool refers_to(struct str text, struct str name)
             at++;
         struct str rest = str_slice(text, at, text.len);
         char next = rest.len > name.len ? rest.ptr[name.len] : ' ';
-        bool ends = !(next == '_' || (next >= '0' && next <= '9') || (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z'));
+        bool ends = !(next == '_' || (next >= '0' && next <= '9') || (next >= 'a' && next <= 'z') ||
+                      (next >= 'A' && next <= 'Z'));
         if (str_starts(rest, name) && ends)
             return true;
     }
@@ -109,16 +110,19 @@ static void check_name(struct lint *l, struct str name, struct lint_place place)
     if (is_service_name(name, &service)) {
         if (!has_row(l, service))
             lint_add(l, KIND(LINT_WARNING, "unknown-service"), place,
-                     "parameter " STR_FMT ": master.cf has no service \"" STR_FMT "\"", STR_ARG(name), STR_ARG(service));
+                     "parameter " STR_FMT ": master.cf has no service \"" STR_FMT "\"", STR_ARG(name),
+                     STR_ARG(service));
         return;
     }
     if (is_used(l, name))
         return;
     const char *meant = suggestion(name);
     if (meant != NULL)
-        lint_add(l, KIND(LINT_WARNING, "unknown-name"), place, "unknown parameter " STR_FMT ": did you mean %s?", STR_ARG(name), meant);
+        lint_add(l, KIND(LINT_WARNING, "unknown-name"), place, "unknown parameter " STR_FMT ": did you mean %s?",
+                 STR_ARG(name), meant);
     else
-        lint_add(l, KIND(LINT_WARNING, "unknown-name"), place, "unknown parameter " STR_FMT ", which no value refers to", STR_ARG(name));
+        lint_add(l, KIND(LINT_WARNING, "unknown-name"), place,
+                 "unknown parameter " STR_FMT ", which no value refers to", STR_ARG(name));
 }
 
 void lint_names(struct lint *l)

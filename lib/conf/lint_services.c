@@ -34,8 +34,8 @@ static bool is_mentioned(struct lint *l, struct str service)
     while (conf_next(l->conf, &at, &e)) {
         struct str rest = e.value, word;
         while (str_token(&rest, ", \t:{}=", &word))
-            if (str_is(word, service) || (str_ends(word, service) && word.len > service.len &&
-                                          word.ptr[word.len - service.len - 1] == '/'))
+            if (str_is(word, service) ||
+                (str_ends(word, service) && word.len > service.len && word.ptr[word.len - service.len - 1] == '/'))
                 return true;
     }
     for (size_t row = 0; row < l->row_count; row++)
@@ -47,8 +47,8 @@ static bool is_mentioned(struct lint *l, struct str service)
 
 static bool is_well_known(struct str name)
 {
-    static const char *const names[] = {"retry", "discard", "error", "relay", "postlog", "pickup", "qmgr", "local", "virtual",
-                                        "smtp", "lmtp", "smtpd", "dnsblog", "tlsproxy", "anvil"};
+    static const char *const names[] = {"retry",   "discard", "error", "relay", "postlog", "pickup",   "qmgr", "local",
+                                        "virtual", "smtp",    "lmtp",  "smtpd", "dnsblog", "tlsproxy", "anvil"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (str_is(name, str_from(names[i])))
             return true;
@@ -71,10 +71,11 @@ static void check_reach(struct lint *l, bool has_routes)
 
 void lint_services(struct lint *l)
 {
-    static const char *const routes[] = {"transport_maps", "sender_dependent_default_transport_maps", "mailbox_transport_maps",
-                                         "fallback_transport_maps", "header_checks", "smtpd_recipient_restrictions"};
-    static const char *const transports[] = {"local_transport", "virtual_transport", "relay_transport", "default_transport",
-                                             "mailbox_transport", "fallback_transport"};
+    static const char *const routes[] = {"transport_maps",         "sender_dependent_default_transport_maps",
+                                         "mailbox_transport_maps", "fallback_transport_maps",
+                                         "header_checks",          "smtpd_recipient_restrictions"};
+    static const char *const transports[] = {"local_transport",   "virtual_transport", "relay_transport",
+                                             "default_transport", "mailbox_transport", "fallback_transport"};
     bool has_routes = false;
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
         has_routes = has_routes || str_find(lint_value(l, routes[i]), ':') >= 0;
@@ -83,7 +84,8 @@ void lint_services(struct lint *l)
         (void)str_cut(&value, ':', &head);
         if (head.len > 0 && l->row_count > 0 && !has_service(l, head))
             lint_add(l, KIND(LINT_ERROR, "unknown-service"), lint_place_of(l, transports[i]),
-                     "%s: master.cf has no service \"" STR_FMT "\": mail would wait for it", transports[i], STR_ARG(head));
+                     "%s: master.cf has no service \"" STR_FMT "\": mail would wait for it", transports[i],
+                     STR_ARG(head));
     }
     check_reach(l, has_routes);
 }

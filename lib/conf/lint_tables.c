@@ -12,13 +12,20 @@ static const struct {
     enum table_kind kind;
     const char *suffix; // of the index
 } file_types[] = {
-    {STR("hash"), KIND_SOURCE_OR_INDEX, ".lmdb"}, {STR("btree"), KIND_SOURCE_OR_INDEX, ".lmdb"},
-    {STR("lmdb"), KIND_INDEX, ".lmdb"},           {STR("cdb"), KIND_INDEX, ".cdb"},
-    {STR("texthash"), KIND_TEXT, ""},             {STR("cidr"), KIND_TEXT, ""},
-    {STR("regexp"), KIND_TEXT, ""},               {STR("pcre"), KIND_TEXT, ""},
-    {STR("sqlite"), KIND_TEXT, ""},               {STR("mysql"), KIND_TEXT, ""},
-    {STR("pgsql"), KIND_TEXT, ""},                {STR("ldap"), KIND_TEXT, ""},
-    {STR("memcache"), KIND_TEXT, ""},             {STR("redis"), KIND_TEXT, ""},
+    {STR("hash"), KIND_SOURCE_OR_INDEX, ".lmdb"},
+    {STR("btree"), KIND_SOURCE_OR_INDEX, ".lmdb"},
+    {STR("lmdb"), KIND_INDEX, ".lmdb"},
+    {STR("cdb"), KIND_INDEX, ".cdb"},
+    {STR("texthash"), KIND_TEXT, ""},
+    {STR("cidr"), KIND_TEXT, ""},
+    {STR("regexp"), KIND_TEXT, ""},
+    {STR("pcre"), KIND_TEXT, ""},
+    {STR("sqlite"), KIND_TEXT, ""},
+    {STR("mysql"), KIND_TEXT, ""},
+    {STR("pgsql"), KIND_TEXT, ""},
+    {STR("ldap"), KIND_TEXT, ""},
+    {STR("memcache"), KIND_TEXT, ""},
+    {STR("redis"), KIND_TEXT, ""},
 };
 
 struct table_use {
@@ -45,13 +52,14 @@ static void check_index(struct lint *l, const struct table_use *u, enum table_ki
     struct stat source_st, index_st;
     bool has_index = examine(l, u, index, &index_st), has_source = examine(l, u, source, &source_st);
     if (!has_index && !has_source)
-        lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: neither %s nor %s exists", u->parameter, source, index);
+        lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: neither %s nor %s exists", u->parameter, source,
+                 index);
     else if (!has_index && kind == KIND_INDEX)
-        lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: %s does not exist: run postmap " STR_FMT ":%s", u->parameter,
-                 index, STR_ARG(u->type), source);
+        lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: %s does not exist: run postmap " STR_FMT ":%s",
+                 u->parameter, index, STR_ARG(u->type), source);
     else if (has_index && has_source && kind == KIND_INDEX && source_st.st_mtime > index_st.st_mtime)
-        lint_add(l, KIND(LINT_WARNING, "stale-table"), u->place, "%s: %s is older than %s: run postmap " STR_FMT ":%s", u->parameter,
-                 index, source, STR_ARG(u->type), source);
+        lint_add(l, KIND(LINT_WARNING, "stale-table"), u->place, "%s: %s is older than %s: run postmap " STR_FMT ":%s",
+                 u->parameter, index, source, STR_ARG(u->type), source);
 }
 
 static void check_use(struct lint *l, const struct table_use *u)
@@ -65,7 +73,8 @@ static void check_use(struct lint *l, const struct table_use *u)
         if (file_types[i].kind != KIND_TEXT)
             check_index(l, u, file_types[i].kind, file_types[i].suffix);
         else if (!examine(l, u, arena_cstr(&l->arena, u->path), &st))
-            lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: " STR_FMT " does not exist", u->parameter, STR_ARG(u->path));
+            lint_add(l, KIND(LINT_ERROR, "missing-table"), u->place, "%s: " STR_FMT " does not exist", u->parameter,
+                     STR_ARG(u->path));
         return;
     }
 }
@@ -100,8 +109,8 @@ static bool is_directory_of_names(struct str name, struct str item)
 
 static bool is_list_of_tables(struct str name)
 {
-    return str_ends(name, STR("_maps")) || str_is(name, STR("alias_database")) ||
-           str_is(name, STR("header_checks")) || str_is(name, STR("body_checks"));
+    return str_ends(name, STR("_maps")) || str_is(name, STR("alias_database")) || str_is(name, STR("header_checks")) ||
+           str_is(name, STR("body_checks"));
 }
 
 static void check_value(struct lint *l, const char *name, struct str value, struct lint_place place)
@@ -116,10 +125,11 @@ static void check_value(struct lint *l, const char *name, struct str value, stru
         if (is_directory_of_names(str_from(name), token))
             continue;
         if (only_tables && !has_type && token.ptr[0] != '$' && token.ptr[0] != '{')
-            lint_add(l, KIND(LINT_ERROR, "bad-table"), place, "%s: \"" STR_FMT "\" is no table: write type:name", name, STR_ARG(token));
+            lint_add(l, KIND(LINT_ERROR, "bad-table"), place, "%s: \"" STR_FMT "\" is no table: write type:name", name,
+                     STR_ARG(token));
         else if (only_tables && has_type && is_type_word(u.type) && !is_known_type(l, u.type))
-            lint_add(l, KIND(LINT_ERROR, "unknown-type"), place, "%s: this system has no table type \"" STR_FMT "\" (postconf -m)", name,
-                     STR_ARG(u.type));
+            lint_add(l, KIND(LINT_ERROR, "unknown-type"), place,
+                     "%s: this system has no table type \"" STR_FMT "\" (postconf -m)", name, STR_ARG(u.type));
         else if (has_type)
             check_use(l, &u);
     }

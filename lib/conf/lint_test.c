@@ -8,8 +8,8 @@
 #include "lib/conf/master_cf.h"
 
 #define CLEAN "myhostname = a.example\nmynetworks = 127.0.0.0/8 192.168.1.0/24\nalias_maps =\nalias_database =\n"
-#define ROWS                                                                                                               \
-    "smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\nrelay unix - - n - - smtp\nlocal unix - n n - - local\n"         \
+#define ROWS                                                                                                           \
+    "smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\nrelay unix - - n - - smtp\nlocal unix - n n - - local\n"     \
     "virtual unix - n n - - virtual\n"
 
 // The text of all findings, one a line: "CODE LINE TEXT".
@@ -22,7 +22,8 @@ static void find(const char *main_text, const char *master_text, struct buf *out
     struct err err = ERR_INIT;
     struct conf *c = conf_new("/nowhere");
     buf_clear(out);
-    ck_assert_int_eq(conf_override(c, STR("compatibility_level"), STR("9")), 0); // old defaults have a test of their own
+    ck_assert_int_eq(conf_override(c, STR("compatibility_level"), STR("9")),
+                     0); // old defaults have a test of their own
     ck_assert_int_eq(conf_parse(c, str_from(main_text), &err), 0);
     ck_assert_int_eq(master_cf_parse(str_from(master_text), "master.cf", &defaults, &l.arena, &rows, &err), 0);
     l.conf = c;
@@ -55,10 +56,12 @@ END_TEST
 
 START_TEST(names)
 {
-    expect(CLEAN "mydestinatoin = a\n", ROWS, "unknown-name 5 unknown parameter mydestinatoin: did you mean mydestination?");
+    expect(CLEAN "mydestinatoin = a\n", ROWS,
+           "unknown-name 5 unknown parameter mydestinatoin: did you mean mydestination?");
     expect(CLEAN "zork_zork = a\n", ROWS, "unknown-name 5 unknown parameter zork_zork, which");
     expect(CLEAN "slow_destination_concurrency_limit = 2\n", ROWS, "unknown-service 5");
-    expect(CLEAN, ROWS "x unix - - n - - smtp -o smtp_hello_name=x\n", "unknown-name 6 unknown parameter smtp_hello_name: did you mean smtp_helo_name");
+    expect(CLEAN, ROWS "x unix - - n - - smtp -o smtp_hello_name=x\n",
+           "unknown-name 6 unknown parameter smtp_hello_name: did you mean smtp_helo_name");
 }
 END_TEST
 
@@ -77,7 +80,9 @@ START_TEST(old_defaults)
     struct lint l = {.arena = ARENA_INIT};
     struct err err = ERR_INIT;
     struct conf *c = conf_new("/nowhere");
-    ck_assert_int_eq(conf_parse(c, STR("compatibility_level = 2\nsmtp_tls_security_level = dane\nmynetworks_style = class\n"), &err), 0);
+    ck_assert_int_eq(
+        conf_parse(c, STR("compatibility_level = 2\nsmtp_tls_security_level = dane\nmynetworks_style = class\n"), &err),
+        0);
     l.conf = c;
     lint_old_defaults(&l);
     ck_assert_uint_ge(l.count, 3);
@@ -86,7 +91,9 @@ START_TEST(old_defaults)
         ck_assert(str_find_str(l.findings[i].text, STR("smtp_tls_security_level")) < 0); // set
         ck_assert(str_find_str(l.findings[i].text, STR("append_dot_mydomain")) < 0);     // changed before level 2
     }
-    ck_assert(str_starts(l.findings[l.count - 2].text, STR("using backwards-compatible default setting smtpd_relay_before_recipient_restrictions=no")));
+    ck_assert(
+        str_starts(l.findings[l.count - 2].text,
+                   STR("using backwards-compatible default setting smtpd_relay_before_recipient_restrictions=no")));
     lint_release(&l);
     conf_free(c);
 }
@@ -108,7 +115,8 @@ START_TEST(restrictions)
     expect(CLEAN "smtpd_client_restrictions = warn_if_reject reject, permit\n", ROWS, "");
     expect(CLEAN "smtpd_client_restrictions = pemit_mynetworks\n", ROWS, "unknown-restriction 5");
     expect(CLEAN "smtpd_client_restrictions = check_client_access\n", ROWS, "bad-restriction 5");
-    expect(CLEAN, ROWS "x inet n - n - - smtpd -o smtpd_relay_restrictions=reject,permit_mynetworks\n", "unreached-restriction 6");
+    expect(CLEAN, ROWS "x inet n - n - - smtpd -o smtpd_relay_restrictions=reject,permit_mynetworks\n",
+           "unreached-restriction 6");
 }
 END_TEST
 

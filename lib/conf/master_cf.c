@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // master_cf.c: master.cf: one row per service, eight columns, arguments with { } groups.
+#include "lib/conf/master_cf.h"
 #include "lib/base/log.h"
 #include "lib/conf/conf_private.h"
-#include "lib/conf/master_cf.h"
 #include "lib/sys/sys.h"
 
 #define ARGUMENTS_MAX 1000
@@ -27,7 +27,8 @@ static int take_column(struct str *rest, const char *column, struct str *text_r,
     if (str_token(rest, " \t\r\v\f", text_r))
         return 0;
     return err_set(err, ERR_PERMANENT,
-                   "the %s column is missing: a row is service type private unpriv chroot wakeup maxproc command", column);
+                   "the %s column is missing: a row is service type private unpriv chroot wakeup maxproc command",
+                   column);
 }
 
 static int take_flag(struct str *rest, const char *column, bool otherwise, bool *flag_r, struct err *err)
@@ -188,8 +189,8 @@ static int add_row(struct reader *r, struct master_row *row, const char *path, s
     buf_addf(&key, STR_FMT "/" STR_FMT, STR_ARG(row->name), STR_ARG(row->type));
     struct master_row *old = map_set(&r->seen, buf_str(&key), row);
     if (old != NULL) {
-        log_warn("%s, line %u: duplicate service \"%s\": the row in line %u is not used", path, row->line, buf_cstr(&key),
-                 old->line);
+        log_warn("%s, line %u: duplicate service \"%s\": the row in line %u is not used", path, row->line,
+                 buf_cstr(&key), old->line);
         old->command = STR_NULL; // left out at the end
     }
     buf_release(&key);

@@ -39,9 +39,10 @@ END_TEST
 START_TEST(arguments)
 {
     struct arena arena = ARENA_INIT;
-    struct master_cf_rows rows = parse("x unix - n n - - pipe\n  flags=DR user=v\n# no\n  argv=/bin/x -d { a  b } ${r}\n"
-                                       "y unix - - n - - smtp -o { name = some value } -o a=b\n",
-                                       &arena);
+    struct master_cf_rows rows =
+        parse("x unix - n n - - pipe\n  flags=DR user=v\n# no\n  argv=/bin/x -d { a  b } ${r}\n"
+              "y unix - - n - - smtp -o { name = some value } -o a=b\n",
+              &arena);
     const struct master_row *r = rows.rows;
     ck_assert_uint_eq(r[0].argc, 6);
     ck_assert_str_eq(r[0].argv[0].ptr, "flags=DR");

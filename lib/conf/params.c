@@ -4,7 +4,7 @@
 
 #include "lib/conf/settings.h"
 
-#define ROW(type, unit, offset, name, text, min, max, class, used_by, since, sentence)                                \
+#define ROW(type, unit, offset, name, text, min, max, class, used_by, since, sentence)                                 \
     {name, type, unit, text, min, max, PARAM_##class, used_by, since, sentence, offset},
 #define MEMBER(type, unit, member, ...) ROW(type, unit, offsetof(struct settings, member), __VA_ARGS__)
 
@@ -19,11 +19,11 @@
 #define PARAM_TIME_D(member, ...) MEMBER(PARAM_TIME, 'd', member, __VA_ARGS__)
 #define PARAM_TIME_W(member, ...) MEMBER(PARAM_TIME, 'w', member, __VA_ARGS__)
 // Type and unit of a service parameter come from its first column.
-#define SERVICE_STRING             PARAM_STRING, 0
-#define SERVICE_INT                PARAM_INT, 0
-#define SERVICE_TIME_S             PARAM_TIME, 's'
-#define ROW_EXPANDED(...)          ROW(__VA_ARGS__)
-#define PARAM_SERVICE(kind, ...)   ROW_EXPANDED(SERVICE_##kind, SIZE_MAX, __VA_ARGS__)
+#define SERVICE_STRING           PARAM_STRING, 0
+#define SERVICE_INT              PARAM_INT, 0
+#define SERVICE_TIME_S           PARAM_TIME, 's'
+#define ROW_EXPANDED(...)        ROW(__VA_ARGS__)
+#define PARAM_SERVICE(kind, ...) ROW_EXPANDED(SERVICE_##kind, SIZE_MAX, __VA_ARGS__)
 
 const struct param param_table[] = {
 #include "conf/params.def"

@@ -137,7 +137,8 @@ static bool is_same_address(const struct interface_address *a, const struct addr
     return memcmp(a->bytes, bytes, a->len) == 0;
 }
 
-// One item of inet_interfaces: an address, [address], or a host name (looked up as the system does, mostly in the hosts file).
+// One item of inet_interfaces: an address, [address], or a host name (looked up as the system does, mostly in the hosts
+// file).
 static bool names_address(struct str item, const struct interface_address *a)
 {
     if (str_starts(item, STR("[")) && str_ends(item, STR("]")))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // settings.c: evaluates every built-in parameter into a struct settings.
-#include "lib/conf/conf_private.h"
 #include "lib/conf/settings.h"
+#include "lib/conf/conf_private.h"
 
 struct loader {
     const struct conf *conf;
@@ -106,7 +106,8 @@ static int load_one(struct loader *l, const struct param *p, const char *program
     return 0;
 }
 
-int settings_load(const struct conf *c, const char *program, struct arena *arena, struct settings *settings_r, struct err *err)
+int settings_load(const struct conf *c, const char *program, struct arena *arena, struct settings *settings_r,
+                  struct err *err)
 {
     memset(settings_r, 0, sizeof(*settings_r));
     struct loader l = {c, arena, BUF_INIT, (char *)settings_r};

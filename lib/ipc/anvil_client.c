@@ -15,7 +15,8 @@ struct anvil_client {
 
 const char *anvil_event_verb(enum anvil_event event)
 {
-    static const char *const verbs[ANVIL_EVENT_COUNT] = {"connect", "disconnect", "message", "recipient", "newtls", "newtls_status", "auth"};
+    static const char *const verbs[ANVIL_EVENT_COUNT] = {"connect", "disconnect",    "message", "recipient",
+                                                         "newtls",  "newtls_status", "auth"};
     return verbs[event];
 }
 
@@ -42,7 +43,8 @@ static void drop_connection(struct anvil_client *c)
     c->conn = NULL;
 }
 
-static int ask(struct anvil_client *c, enum anvil_event event, struct ipc_msg *request, struct anvil_counts *counts_r, struct err *err) CO
+static int ask(struct anvil_client *c, enum anvil_event event, struct ipc_msg *request, struct anvil_counts *counts_r,
+               struct err *err) CO
 {
     struct ipc_view answer;
     int64_t deadline = clock_deadline(ANSWER_SECONDS);
@@ -60,7 +62,8 @@ static int ask(struct anvil_client *c, enum anvil_event event, struct ipc_msg *r
     return 0;
 }
 
-int anvil_client_note(struct anvil_client *c, enum anvil_event event, struct str client, struct anvil_counts *counts_r, struct err *err)
+int anvil_client_note(struct anvil_client *c, enum anvil_event event, struct str client, struct anvil_counts *counts_r,
+                      struct err *err)
 {
     struct ipc_msg request = IPC_MSG_INIT;
     *counts_r = (struct anvil_counts){0, 0};
@@ -70,7 +73,9 @@ int anvil_client_note(struct anvil_client *c, enum anvil_event event, struct str
     ipc_add_str(&request, "client", str_slice(client, 0, ANVIL_CLIENT_MAX));
     int rc = ipc_end(&request);
     if (rc == 0)
-        rc = co_lock_acquire(&c->lock, clock_deadline(ANSWER_SECONDS)) < 0 ? err_errno(err, "wait for the anvil service") : 0;
+        rc = co_lock_acquire(&c->lock, clock_deadline(ANSWER_SECONDS)) < 0
+                 ? err_errno(err, "wait for the anvil service")
+                 : 0;
     if (rc == 0) {
         rc = ask(c, event, &request, counts_r, err);
         if (rc < 0) {

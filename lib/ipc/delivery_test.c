@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// delivery_test.c: delivery requests, answers and arrival notices survive the way through their frames, and bad ones do not.
+// delivery_test.c: delivery requests, answers and arrival notices survive the way through their frames, and bad ones do
+// not.
 #include <check.h>
 #include <stdlib.h>
 
@@ -10,10 +11,22 @@ static const struct delivery_recipient two[] = {
     {STR("b c@x.test"), STR("b c@x.test"), STR(""), 0, 1234567890123},
 };
 static const struct delivery_request sample = {
-    .flags = DELIVERY_BOUNCE_ALL | DELIVERY_CACHE_CONNECTION, .queue_name = STR("active"), .queue_id = STR("89654A94383"),
-    .nexthop = STR("[10.0.0.1]:25"), .sender = STR("s@y.test"), .encoding = STR("8bit"), .data_offset = 900,
-    .message_size = 4242, .ret_flags = 2, .sendopts = 1, .arrival_us = 1, .active_us = 2, .request_us = 3,
-    .client_name = STR("unknown"), .recipients = two, .recipient_count = 2,
+    .flags = DELIVERY_BOUNCE_ALL | DELIVERY_CACHE_CONNECTION,
+    .queue_name = STR("active"),
+    .queue_id = STR("89654A94383"),
+    .nexthop = STR("[10.0.0.1]:25"),
+    .sender = STR("s@y.test"),
+    .encoding = STR("8bit"),
+    .data_offset = 900,
+    .message_size = 4242,
+    .ret_flags = 2,
+    .sendopts = 1,
+    .arrival_us = 1,
+    .active_us = 2,
+    .request_us = 3,
+    .client_name = STR("unknown"),
+    .recipients = two,
+    .recipient_count = 2,
 };
 
 static void decode(const struct ipc_msg *m, struct ipc_view *view)
@@ -113,8 +126,16 @@ START_TEST(arrival_keeps_every_field)
     struct ipc_msg m = IPC_MSG_INIT;
     struct ipc_view view;
     struct arena arena = ARENA_INIT;
-    struct arrival a = {.request = sample, .warn_time = 5, .warn_offset = 6, .create_time = 7, .trace_flags = 1024,
-                        .trace_flags_offset = 8, .filter = STR("scan:"), .redirect = STR("r@x"), .verp = STR("+="), .has_all_recipients = true};
+    struct arrival a = {.request = sample,
+                        .warn_time = 5,
+                        .warn_offset = 6,
+                        .create_time = 7,
+                        .trace_flags = 1024,
+                        .trace_flags_offset = 8,
+                        .filter = STR("scan:"),
+                        .redirect = STR("r@x"),
+                        .verp = STR("+="),
+                        .has_all_recipients = true};
     struct arrival back;
     arrival_add(&m, &a);
     decode(&m, &view);

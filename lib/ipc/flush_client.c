@@ -11,7 +11,8 @@ struct flush_client {
     struct co_lock lock; // one request at a time
 };
 
-static const char *const verbs[] = {[FLUSH_OK] = "ok", [FLUSH_UNKNOWN_SITE] = "unknown", [FLUSH_BAD_SITE] = "bad", [FLUSH_FAILED] = "failed"};
+static const char *const verbs[] = {
+    [FLUSH_OK] = "ok", [FLUSH_UNKNOWN_SITE] = "unknown", [FLUSH_BAD_SITE] = "bad", [FLUSH_FAILED] = "failed"};
 
 const char *flush_status_verb(enum flush_status status)
 {

@@ -111,7 +111,8 @@ static ssize_t send_some(struct ipc_conn *c, struct str data, int fd)
         char room[CMSG_SPACE(sizeof(int))];
     } control = {0};
     struct iovec iov = {(void *)(uintptr_t)data.ptr, data.len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
     struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
@@ -224,7 +225,8 @@ static ssize_t read_some(struct ipc_conn *c, size_t wanted)
         char room[CMSG_SPACE(sizeof(int) * FDS_MAX)];
     } control;
     struct iovec iov = {c->in.ptr + c->in.len, room};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
     ssize_t n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
     if (n < 0)
         return -1;

@@ -251,7 +251,8 @@ START_TEST(options_are_parsed)
 {
     struct arena arena = ARENA_INIT;
     struct service_options o;
-    ck_assert_int_eq(parse("-n submission -t inet -u -c -o stress= -s 2 -v -o {|a|=|b|c|} -o x=y -l flags=DR -q", &arena, &o), 0);
+    ck_assert_int_eq(
+        parse("-n submission -t inet -u -c -o stress= -s 2 -v -o {|a|=|b|c|} -o x=y -l flags=DR -q", &arena, &o), 0);
     ck_assert_str_eq(o.name, "submission");
     ck_assert_str_eq(o.type, "inet");
     ck_assert(o.is_unpriv && o.is_chroot && o.is_one && !o.is_unlimited && !o.is_standalone);

@@ -102,7 +102,8 @@ int log_setup_open_file(const struct settings *s, int *fd_r, struct err *err)
         if (str_starts(s->maillog_file, prefix))
             is_allowed = true;
     if (!is_allowed)
-        return err_set(err, ERR_PERMANENT, "maillog_file " STR_FMT " does not start with one of maillog_file_prefixes: " STR_FMT,
+        return err_set(err, ERR_PERMANENT,
+                       "maillog_file " STR_FMT " does not start with one of maillog_file_prefixes: " STR_FMT,
                        STR_ARG(s->maillog_file), STR_ARG(s->maillog_file_prefixes));
     if (str_is(s->maillog_file, STR("/dev/stdout"))) {
         *fd_r = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -110,6 +111,7 @@ int log_setup_open_file(const struct settings *s, int *fd_r, struct err *err)
     }
     unsigned mode = 0600;
     str_to_octal(s->maillog_file_permissions, &mode);
-    *fd_r = open(s->maillog_file.ptr, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, (mode_t)(mode & 0666));
+    *fd_r = open(s->maillog_file.ptr, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
+                 (mode_t)(mode & 0666));
     return *fd_r >= 0 ? 0 : err_errno(err, "open maillog_file " STR_FMT, STR_ARG(s->maillog_file));
 }

@@ -11,7 +11,8 @@
 
 void log_setup_early(const char *program); // before settings are known; also for daemons not started by master
 void log_setup_daemon(const struct settings *s, const char *program);
-void log_setup_command(const struct settings *s, const char *program); // does not print on standard error: see log_add_stderr
+void log_setup_command(const struct settings *s,
+                       const char *program); // does not print on standard error: see log_add_stderr
 void log_setup_file(const struct settings *s, const char *program, int fd); // master, postlogd: an open file
 // Opens maillog_file for appending after checking maillog_file_prefixes; "/dev/stdout" is a copy of descriptor 1.
 int log_setup_open_file(const struct settings *s, int *fd_r, struct err *err);

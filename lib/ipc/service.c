@@ -103,7 +103,8 @@ static void drop_privileges(const struct service *service)
     if (run.options.is_chroot && sys_chroot(run.settings.queue_directory.ptr, &run.err) < 0)
         die("%s", run.err.text);
     run.is_confined = run.options.is_chroot;
-    if (keeps_groups ? sys_become_with_groups(&owner, &groups, &run.err) < 0 : !keeps_root && sys_become(&owner, &run.err) < 0)
+    if (keeps_groups ? sys_become_with_groups(&owner, &groups, &run.err) < 0
+                     : !keeps_root && sys_become(&owner, &run.err) < 0)
         die("%s", run.err.text);
 }
 

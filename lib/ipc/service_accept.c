@@ -204,7 +204,7 @@ static void accept_connections(struct service_run *run, int listener) CO
             continue;
         }
         session_start(run, fd, &sa, len);
-        if (++burst % BURST == 0 && co_yield() < 0)
+        if (++burst % BURST == 0 && co_yield () < 0)
             break;
     }
     co_fd_free(cfd);
@@ -265,7 +265,7 @@ void service_accept_stop(struct service_run *run)
             co_cancel(accepter);
     }
     LIST_EACH(item, &run->idle)
-        shutdown(container_of(item, struct idle_wait, link)->fd, SHUT_RD);
+    shutdown(container_of(item, struct idle_wait, link)->fd, SHUT_RD);
     co_event_broadcast(&run->room);
 }
 
@@ -306,13 +306,15 @@ int service_next(struct service_context *ctx, struct ipc_conn *c, struct ipc_vie
     return rc;
 }
 
-void service_answer(struct service_context *ctx, struct service_client *client, int64_t idle_seconds, service_respond *respond, void *arg)
+void service_answer(struct service_context *ctx, struct service_client *client, int64_t idle_seconds,
+                    service_respond *respond, void *arg)
 {
     struct ipc_conn *conn = ipc_conn_new(client->fd);
     struct ipc_msg answer = IPC_MSG_INIT;
     struct ipc_view request;
     struct err err = ERR_INIT;
-    while (service_next(ctx, conn, &request, idle_seconds > 0 ? clock_deadline(idle_seconds) : CLOCK_NEVER, &err) == 1) {
+    while (service_next(ctx, conn, &request, idle_seconds > 0 ? clock_deadline(idle_seconds) : CLOCK_NEVER, &err) ==
+           1) {
         if (respond(arg, &request, &answer) < 0)
             break;
         if (answer.data.len > 0 && ipc_send(conn, &answer, clock_deadline(ANSWER_SECONDS), &err) < 0)

@@ -18,7 +18,8 @@ struct service_options {
     char **overrides;          // "name=value", ends with NULL; in the arena
     char **rest;               // arguments after the options
 };
-int service_options_parse(struct service_options *options_r, struct arena *arena, int argc, char **argv, struct err *err);
+int service_options_parse(struct service_options *options_r, struct arena *arena, int argc, char **argv,
+                          struct err *err);
 // "name=value" or "{ name = value }" becomes "name=value" without blanks around either. 0 or -1 (no name or no '=').
 int service_option_override(struct arena *arena, const char *text, char **override_r);
 
@@ -55,7 +56,7 @@ struct service_run {
 
 void service_accept_start(struct service_run *run); // accepts on all listeners
 void service_accept_standalone(struct service_run *run);
-void service_accept_stop(struct service_run *run); // no new sessions; kept connections end when they are idle
+void service_accept_stop(struct service_run *run);    // no new sessions; kept connections end when they are idle
 void service_accept_release(struct service_run *run); // after the loop has ended
 void service_report(struct service_run *run, bool is_first);
 void service_set_stress(struct service_run *run, bool is_stressed);

@@ -45,7 +45,8 @@ static void add_dirs_of(struct dir_list *list, struct str value)
 static void add_tables_of(struct dir_list *list, const struct conf *conf, struct str written)
 {
     struct buf value = BUF_INIT;
-    if (str_find(written, ':') >= 0 && conf_expand(conf, written, &value, NULL) == 0) // the colon is cheaper than an expansion
+    if (str_find(written, ':') >= 0 &&
+        conf_expand(conf, written, &value, NULL) == 0) // the colon is cheaper than an expansion
         add_dirs_of(list, buf_str(&value));
     buf_release(&value);
 }
@@ -76,7 +77,8 @@ void service_enter_jail(struct service_run *run)
     bool has_network = (run->service->flags & SERVICE_NETWORK) != 0;
     bool writes_queue = (run->service->flags & SERVICE_WRITES_QUEUE) != 0;
     static const char *const everything[] = {"/", NULL}; // in a chroot: the queue directory
-    static const char *const system_dirs[] = {"/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys/devices/system/cpu", NULL};
+    static const char *const system_dirs[] = {
+        "/etc", "/usr", "/lib", "/lib64", "/run", "/dev", "/proc", "/sys/devices/system/cpu", NULL};
     static const char *const none[] = {NULL};
     bool reads_all = run->is_confined || !has_network;
     struct dir_list readable = list_new(&arena, reads_all ? everything : system_dirs);

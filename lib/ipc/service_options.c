@@ -71,7 +71,8 @@ static void take_flag(struct service_options *o, int letter)
     }
 }
 
-int service_options_parse(struct service_options *options_r, struct arena *arena, int argc, char **argv, struct err *err)
+int service_options_parse(struct service_options *options_r, struct arena *arena, int argc, char **argv,
+                          struct err *err)
 {
     struct service_options *o = options_r;
     *o = (struct service_options){.listeners = 1, .max_idle = -1, .max_use = -1};

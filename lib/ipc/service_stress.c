@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// service_stress.c: times of stress: master says that the service is at its limit, and ctx->settings becomes what main.cf gives for
-// stress = yes. Both sets of settings live as long as the process, so what points into one stays valid.
+// service_stress.c: times of stress: master says that the service is at its limit, and ctx->settings becomes what
+// main.cf gives for stress = yes. Both sets of settings live as long as the process, so what points into one stays
+// valid.
 #include "lib/base/log.h"
 #include "lib/ipc/service_internal.h"
 

@@ -28,9 +28,9 @@ struct submit {
     struct buf more;       // finished frames with what of the envelope is not in the first
     int64_t patience;      // ms each wait may take
     struct submit_orders orders;
-    bool has_begun;        // cleanup has taken the first frame
-    bool is_logged;        // the submitter has the id, and logs itself
-    bool has_verdict;      // `result` was given before the end of the message
+    bool has_begun;   // cleanup has taken the first frame
+    bool is_logged;   // the submitter has the id, and logs itself
+    bool has_verdict; // `result` was given before the end of the message
     struct submit_result result;
 };
 

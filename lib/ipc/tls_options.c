@@ -21,7 +21,8 @@ int tls_cipher_list(const struct settings *s, const struct tls_ciphers *c, struc
     struct str word, base;
     if (str_is_nocase(c->grade, STR("high")))
         base = s->tls_high_cipherlist;
-    else if (str_is_nocase(c->grade, STR("medium")) || str_is_nocase(c->grade, STR("low")) || str_is_nocase(c->grade, STR("export")))
+    else if (str_is_nocase(c->grade, STR("medium")) || str_is_nocase(c->grade, STR("low")) ||
+             str_is_nocase(c->grade, STR("export")))
         base = s->tls_medium_cipherlist; // what was lower is no more
     else if (str_is_nocase(c->grade, STR("null")))
         base = s->tls_null_cipherlist;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// tls_service.c: asks tlsmgr, over kept connections; remembers ticket keys and the certificates of server names for a while.
-// Trust: tlsmgr is a peer daemon: what it says is checked by lib/ipc and by the TLS library. Holds ticket keys, wiped at the end.
-// Suspends: asking.
+// tls_service.c: asks tlsmgr, over kept connections; remembers ticket keys and the certificates of server names for a
+// while. Trust: tlsmgr is a peer daemon: what it says is checked by lib/ipc and by the TLS library. Holds ticket keys,
+// wiped at the end. Suspends: asking.
 #include <errno.h>
 
 #include "lib/ipc/tls_service.h"
@@ -29,7 +29,7 @@ struct tls_service {
     size_t ticket_count;
     int64_t tickets_until, tickets_asked;
     int64_t trace_second, traces; // this second, by clock_ms
-    struct map names; // server name -> struct named_chains
+    struct map names;             // server name -> struct named_chains
 };
 
 // ---- Asking
@@ -49,7 +49,9 @@ static struct ipc_conn *take_connection(struct tls_service *t, bool *is_kept_r, 
     buf_addf(&path, "private/" STR_FMT, STR_ARG(t->settings->tlsmgr_service_name));
     struct ipc_conn *conn = ipc_connect(buf_cstr(&path), deadline, err);
     if (conn == NULL && (err->errnum == ENOENT || err->errnum == ECONNREFUSED))
-        err_set(err, ERR_TEMPORARY, "cannot reach the service that holds the TLS keys (%s): is there a tlsmgr row in master.cf?", buf_cstr(&path));
+        err_set(err, ERR_TEMPORARY,
+                "cannot reach the service that holds the TLS keys (%s): is there a tlsmgr row in master.cf?",
+                buf_cstr(&path));
     buf_release(&path);
     return conn;
 }
@@ -64,7 +66,8 @@ static void give_back(struct tls_service *t, struct ipc_conn *conn, bool works)
 
 // An exchange: the answer's view borrows from *conn_r, which the caller gives back. A kept connection may have ended
 // meanwhile: then once more on a new one. `request` is built by the caller and used up.
-static int ask(struct tls_service *t, struct ipc_msg *request, struct ipc_conn **conn_r, struct ipc_view *answer_r, struct err *err) CO
+static int ask(struct tls_service *t, struct ipc_msg *request, struct ipc_conn **conn_r, struct ipc_view *answer_r,
+               struct err *err) CO
 {
     struct ipc_msg again = IPC_MSG_INIT;
     int64_t deadline = clock_deadline(ASK_SECONDS);
@@ -161,8 +164,8 @@ static int take_chains(const struct ipc_view *answer, struct tls_chain **chains_
     return 0;
 }
 
-int tls_service_chains(struct tls_service *t, const struct tls_chain_files *files, uint64_t *generation, struct tls_chain **chains_r,
-                       size_t *count_r, struct err *err)
+int tls_service_chains(struct tls_service *t, const struct tls_chain_files *files, uint64_t *generation,
+                       struct tls_chain **chains_r, size_t *count_r, struct err *err)
 {
     struct buf text = BUF_INIT;
     struct ipc_msg request = IPC_MSG_INIT;
@@ -337,7 +340,8 @@ static int ticket_key(void *arg, const unsigned char *name, struct tls_ticket_ke
     struct tls_service *t = arg;
     bool is_fresh = clock_ms() < t->tickets_until;
     int found = is_fresh ? find_ticket(t, name, key_r) : 0;
-    if (found == 0 && clock_ms() - t->tickets_asked >= TICKET_RETRY_MS) { // a forged name must not make us ask each time
+    if (found == 0 &&
+        clock_ms() - t->tickets_asked >= TICKET_RETRY_MS) { // a forged name must not make us ask each time
         fetch_tickets(t);
         found = find_ticket(t, name, key_r);
     }
@@ -346,7 +350,8 @@ static int ticket_key(void *arg, const unsigned char *name, struct tls_ticket_ke
 
 // ---- Remembered sessions
 
-static int ask_cache(struct tls_service *t, const char *verb, struct str id, struct str session, struct buf *session_r) CO
+static int ask_cache(struct tls_service *t, const char *verb, struct str id, struct str session,
+                     struct buf *session_r) CO
 {
     struct ipc_msg request = IPC_MSG_INIT;
     struct ipc_conn *conn;
@@ -406,7 +411,8 @@ struct tls_service *tls_service_new(const struct settings *s, const char *cache)
     t->cache = cache;
     t->names = MAP_INIT_NOCASE;
     t->tickets_asked = INT64_MIN / 2;
-    t->keeper = (struct tls_keeper){.arg = t, .sign = sign, .ticket_key = ticket_key, .session_put = session_put, .session_get = session_get};
+    t->keeper = (struct tls_keeper){
+        .arg = t, .sign = sign, .ticket_key = ticket_key, .session_put = session_put, .session_get = session_get};
     if (s->tls_server_sni_maps.len > 0 && strcmp(cache, "smtpd") == 0)
         t->keeper.chains_for_name = chains_for_name;
     return t;

@@ -51,7 +51,8 @@ static int take_answer(const struct ipc_view *v, const struct exchange *x, struc
     if (x->found != NULL && str_is(v->verb, STR("ok")))
         return 0;
     if (str_is(v->verb, STR("failed")))
-        return err_set(err, ERR_TEMPORARY, STR_FMT, STR_ARG(ipc_str_or(v, "reason", STR("the service gives no reason"))));
+        return err_set(err, ERR_TEMPORARY, STR_FMT,
+                       STR_ARG(ipc_str_or(v, "reason", STR("the service gives no reason"))));
     if (x->found != NULL || !str_is(v->verb, STR("answer")) || status < VERIFY_OK || status > VERIFY_PENDING ||
         text.len > VERIFY_TEXT_MAX)
         return err_set(err, ERR_PROTOCOL, "malformed answer");
@@ -89,12 +90,13 @@ static int converse(const struct settings *settings, const struct exchange *x, s
     }
     ipc_msg_release(&m);
     if (rc < 0 && err->kind != ERR_CANCELLED)
-        log_warn("problem talking to service " STR_FMT ": %s", STR_ARG(settings->address_verify_service_name), err->text);
+        log_warn("problem talking to service " STR_FMT ": %s", STR_ARG(settings->address_verify_service_name),
+                 err->text);
     return rc;
 }
 
-int verify_client_ask(const struct settings *settings, struct str address, struct arena *arena, struct verify_answer *answer_r,
-                      struct err *err)
+int verify_client_ask(const struct settings *settings, struct str address, struct arena *arena,
+                      struct verify_answer *answer_r, struct err *err)
 {
     const struct exchange x = {.address = address, .arena = arena, .answer = answer_r};
 
@@ -113,7 +115,8 @@ int verify_client_ask(const struct settings *settings, struct str address, struc
     }
 }
 
-int verify_client_update(const struct settings *settings, struct str address, const struct verify_answer *found, struct err *err)
+int verify_client_update(const struct settings *settings, struct str address, const struct verify_answer *found,
+                         struct err *err)
 {
     const struct exchange x = {.address = address, .found = found};
     return converse(settings, &x, err);

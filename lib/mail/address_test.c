@@ -172,9 +172,11 @@ END_TEST
 START_TEST(test_unitext)
 {
     struct str out;
-    static const char *const bad[] = {"\\x{}", "\\x{FC", "\\xFC", "\\", "\\x{110000}", "\\x{D800}", "\\x{0A}", "\\x{7F}", "a b", "a+2Bb", "\xff"};
+    static const char *const bad[] = {"\\x{}",   "\\x{FC",  "\\xFC", "\\",    "\\x{110000}", "\\x{D800}",
+                                      "\\x{0A}", "\\x{7F}", "a b",   "a+2Bb", "\xff"};
     ck_assert_int_eq(address_unitext_decode(STR("\\x{FC}ber@\\x{20AC}.\\x{1F600}"), &arena, &out), 0);
-    ck_assert(str_is(out, STR("\xc3\xbc" "ber@\xe2\x82\xac.\xf0\x9f\x98\x80")));
+    ck_assert(str_is(out, STR("\xc3\xbc"
+                              "ber@\xe2\x82\xac.\xf0\x9f\x98\x80")));
     ck_assert_int_eq(address_unitext_decode(STR("\xc3\xbc\\x{5C}"), &arena, &out), 0);
     ck_assert(str_is(out, STR("\xc3\xbc\\")));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -3,8 +3,8 @@
 #ifndef DROMOS_MAIL_HEADER_H
 #define DROMOS_MAIL_HEADER_H
 
-#include "lib/base/mem.h"
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 // "Name: value" with a valid field name (RFC 5322 3.6.8; blanks before the colon tolerated). False: not a header line.
 bool header_split(struct str line, struct str *name_r, struct str *value_r);
@@ -21,7 +21,7 @@ void header_scan_release(struct header_scan *h);
 enum header_event {
     HEADER_PENDING, // the line was taken; nothing to report yet
     HEADER_DONE,    // the line was taken, and ended the header before it: *header_r
-    HEADER_END,     // the line is not part of the header section: the caller's to handle; *header_r the last header, or ""
+    HEADER_END, // the line is not part of the header section: the caller's to handle; *header_r the last header, or ""
 };
 // `line` is one whole line without LF. *header_r is valid until the next call.
 enum header_event header_scan_line(struct header_scan *h, struct str line, struct str *header_r);

@@ -17,7 +17,7 @@ struct queue_scan {
     char queue[QUEUE_NAME_MAX + 1];
     char hash[SCAN_DEPTH]; // the names of the directories below the first
     DIR *dirs[SCAN_DEPTH];
-    unsigned depth; // directories open
+    unsigned depth;     // directories open
     struct err trouble; // with a directory that could not be entered: told at the end
 };
 

@@ -3,12 +3,27 @@
 #ifndef DROMOS_MAIL_SMTP_SYNTAX_H
 #define DROMOS_MAIL_SMTP_SYNTAX_H
 
-#include "lib/base/mem.h"
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 
 enum smtp_verb {
-    SMTP_HELO, SMTP_EHLO, SMTP_XCLIENT, SMTP_XFORWARD, SMTP_STARTTLS, SMTP_AUTH, SMTP_MAIL, SMTP_RCPT, SMTP_DATA, SMTP_BDAT,
-    SMTP_RSET, SMTP_NOOP, SMTP_VRFY, SMTP_ETRN, SMTP_QUIT, SMTP_HELP, SMTP_UNKNOWN, // in the order of the disconnect line
+    SMTP_HELO,
+    SMTP_EHLO,
+    SMTP_XCLIENT,
+    SMTP_XFORWARD,
+    SMTP_STARTTLS,
+    SMTP_AUTH,
+    SMTP_MAIL,
+    SMTP_RCPT,
+    SMTP_DATA,
+    SMTP_BDAT,
+    SMTP_RSET,
+    SMTP_NOOP,
+    SMTP_VRFY,
+    SMTP_ETRN,
+    SMTP_QUIT,
+    SMTP_HELP,
+    SMTP_UNKNOWN, // in the order of the disconnect line
 };
 #define SMTP_VERB_COUNT (SMTP_UNKNOWN + 1)
 enum smtp_verb smtp_verb_parse(struct str line, struct str *arguments_r); // arguments trimmed

@@ -25,14 +25,16 @@ void net_addr_add_literal(struct buf *b, const struct net_addr *a); // "1.2.3.4"
 
 // "host:port", "[v6]:port", "port", "host"; default_port "" means a port is needed. Pieces borrow from text.
 int net_split_host_port(struct str text, struct str default_port, struct str *host_r, struct str *port_r);
-int net_port_by_name(struct str name, uint16_t *port_r); // number or /etc/services name (reads the file: before the jail)
+int net_port_by_name(struct str name,
+                     uint16_t *port_r); // number or /etc/services name (reads the file: before the jail)
 
 struct net_cidr {
     int family;
     unsigned char addr[16];
     unsigned bits;
 };
-int net_cidr_parse(struct str text, struct net_cidr *cidr_r, struct err *err); // "10.0.0.0/8", "[::1]/128", "1.2.3.4"; host bits set: error
+int net_cidr_parse(struct str text, struct net_cidr *cidr_r,
+                   struct err *err); // "10.0.0.0/8", "[::1]/128", "1.2.3.4"; host bits set: error
 bool net_cidr_matches(const struct net_cidr *c, const struct net_addr *a);
 
 // The addresses of this host's interfaces (getifaddrs), each with its network; the caller frees *list_r with mem_free.

@@ -267,7 +267,11 @@ static void answer_query(int fd, struct buf *q, const struct sockaddr *from, soc
     if (str_is(label, STR("mute")))
         return;
     buf_add(&a, q->ptr, at + 5);
-    memcpy(a.ptr + 2, str_is(label, STR("none")) ? "\x81\x83" : str_is(label, STR("fail")) ? "\x81\x82" : "\x81\xa0", 2);
+    memcpy(a.ptr + 2,
+           str_is(label, STR("none"))   ? "\x81\x83"
+           : str_is(label, STR("fail")) ? "\x81\x82"
+                                        : "\x81\xa0",
+           2);
     memcpy(a.ptr + 6, "\0\0\0\0\0\0", 6); // no further records, no OPT
     bool gives_a = str_is(label, STR("both")) || str_is(label, STR("four"));
     if (type == DNS_TYPE_MX && str_is(label, STR("mx"))) {
@@ -315,7 +319,8 @@ static pid_t start_server(void)
     return pid;
 }
 
-static enum dns_status ask(const char *host, int family, bool with_hosts, struct arena *arena, struct dns_addresses *r) CO
+static enum dns_status ask(const char *host, int family, bool with_hosts, struct arena *arena,
+                           struct dns_addresses *r) CO
 {
     const struct dns_host_query query = {str_from(host), family, with_hosts};
 

@@ -51,8 +51,8 @@ int net_addr_unix(struct str path, struct net_addr *addr_r, struct err *err)
 
     memset(addr_r, 0, sizeof *addr_r);
     if (path.len == 0 || path.len >= sizeof un->sun_path || memchr(path.ptr, '\0', path.len) != NULL)
-        return err_set(err, ERR_PERMANENT, "socket path \"" STR_FMT "\" is empty or longer than %zu bytes", STR_ARG(path),
-                       sizeof un->sun_path - 1);
+        return err_set(err, ERR_PERMANENT, "socket path \"" STR_FMT "\" is empty or longer than %zu bytes",
+                       STR_ARG(path), sizeof un->sun_path - 1);
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path, path.ptr, path.len);
     addr_r->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);

@@ -5,12 +5,12 @@
 
 #include <netinet/in.h>
 
-#define V1_MAX     107 // with CR LF
-#define V2_HEADER  16
-#define V2_TCP4    0x11
-#define V2_TCP6    0x21
-#define V2_LOCAL   0x20
-#define V2_PROXY   0x21
+#define V1_MAX    107 // with CR LF
+#define V2_HEADER 16
+#define V2_TCP4   0x11
+#define V2_TCP6   0x21
+#define V2_LOCAL  0x20
+#define V2_PROXY  0x21
 
 static const unsigned char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 

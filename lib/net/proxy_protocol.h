@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// proxy_protocol.h: the header that a proxy sends ahead of a connection to say who its client is (PROXY protocol, versions 1
-// and 2, as HAProxy specifies them). Pure: no I/O.
+// proxy_protocol.h: the header that a proxy sends ahead of a connection to say who its client is (PROXY protocol,
+// versions 1 and 2, as HAProxy specifies them). Pure: no I/O.
 //
 // Trust: whoever can connect can write this: it is read only where the administrator says that a proxy stands in front.
 #ifndef DROMOS_NET_PROXY_PROTOCOL_H

@@ -14,7 +14,10 @@ static const struct {
     const char *peer; // "" local
     unsigned port;
 } cases[] = {
-#define CASE(text, rc, peer, port) {text, sizeof(text) - 1, rc, peer, port}
+#define CASE(text, rc, peer, port)                                                                                     \
+    {                                                                                                                  \
+        text, sizeof(text) - 1, rc, peer, port                                                                         \
+    }
     CASE("PROXY TCP4 192.0.2.7 192.0.2.8 1234 25\r\n", 1, "192.0.2.7", 1234),
     CASE("PROXY TCP4 192.0.2.7 192.0.2.8 1234 25\nEHLO", 1, "192.0.2.7", 1234),
     CASE("PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n", 1, "2001:db8::1", 1),

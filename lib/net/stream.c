@@ -97,8 +97,7 @@ int stream_fail(struct stream *s, const char *what, struct err *err)
         s->failure.kind = ERR_TIMEOUT;
     else if (error == ECANCELED)
         s->failure.kind = ERR_CANCELLED;
-    else if (error == ECONNRESET || error == EPIPE || error == ENOTCONN || error == ESHUTDOWN ||
-             error == EPROTO)
+    else if (error == ECONNRESET || error == EPIPE || error == ENOTCONN || error == ESHUTDOWN || error == EPROTO)
         s->failure.kind = ERR_PROTOCOL;
     s->has_failed = true;
     if (err != NULL)
@@ -342,7 +341,8 @@ void stream_idle(struct stream *s)
         buf_release(&s->output);
 }
 
-struct stream *stream_connect(const struct net_addr *to, const struct net_addr *source, int64_t deadline, struct err *err)
+struct stream *stream_connect(const struct net_addr *to, const struct net_addr *source, int64_t deadline,
+                              struct err *err)
 {
     const int on = 1;
     int family = net_addr_family(to);

@@ -120,7 +120,7 @@ static void byte_writer(void *arg)
     co_assert_running();
     for (size_t i = 0; text[i] != '\0'; i++) {
         ck_assert_int_eq(write(peer, &text[i], 1), 1);
-        (void)!co_yield();
+        (void)!co_yield ();
     }
 }
 

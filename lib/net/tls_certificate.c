@@ -93,7 +93,8 @@ struct tls_chain *tls_chain_parse(struct str pem, struct err *err)
     struct tls_chain *c = MEM_NEW(struct tls_chain);
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
     X509 *cert;
-    while (bio != NULL && c->count < TLS_CHAIN_CERTS_MAX && (cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL)
+    while (bio != NULL && c->count < TLS_CHAIN_CERTS_MAX &&
+           (cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL)
         c->certs[c->count++] = cert;
     unsigned long last = ERR_peek_last_error();
     bool is_end = ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE;
@@ -209,7 +210,8 @@ const unsigned char *tls_key_id(const struct tls_key *k)
 
 static bool is_signing_digest(const char *digest)
 {
-    static const char *const known[] = {"", "SHA256", "SHA2-256", "SHA384", "SHA2-384", "SHA512", "SHA2-512", "SHA1", "SHA224", "SHA2-224", "MD5-SHA1"};
+    static const char *const known[] = {"",         "SHA256", "SHA2-256", "SHA384",   "SHA2-384", "SHA512",
+                                        "SHA2-512", "SHA1",   "SHA224",   "SHA2-224", "MD5-SHA1"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(digest, known[i]) == 0)
             return true;
@@ -229,7 +231,8 @@ static int sign(EVP_MD_CTX *ctx, const char *algorithm, struct raw input, struct
     return 0;
 }
 
-int tls_key_sign(struct tls_key *k, const char *algorithm, const char *digest, struct raw input, struct buf *signature_r, struct err *err)
+int tls_key_sign(struct tls_key *k, const char *algorithm, const char *digest, struct raw input,
+                 struct buf *signature_r, struct err *err)
 {
     bool is_pss = strcmp(algorithm, "rsa-pss") == 0;
     const char *type = is_pss || strcmp(algorithm, "rsa") == 0 ? "RSA"

@@ -134,19 +134,36 @@ struct option_name {
     uint64_t bits;
 };
 static const struct option_name ssl_option_names[] = {
-    {"ENABLE_KTLS", SSL_OP_ENABLE_KTLS}, {"LEGACY_SERVER_CONNECT", SSL_OP_LEGACY_SERVER_CONNECT},
-    {"NO_ANTI_REPLAY", SSL_OP_NO_ANTI_REPLAY}, {"NO_COMPRESSION", SSL_OP_NO_COMPRESSION},
-    {"NO_RENEGOTIATION", SSL_OP_NO_RENEGOTIATION}, {"NO_SESSION_RESUMPTION_ON_RENEGOTIATION", SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION},
-    {"NO_TICKET", SSL_OP_NO_TICKET}, {"PRIORITIZE_CHACHA", SSL_OP_PRIORITIZE_CHACHA},
-    {"SERVER_PREFERENCE", SSL_OP_CIPHER_SERVER_PREFERENCE}, {"NO_ENCRYPT_THEN_MAC", SSL_OP_NO_ENCRYPT_THEN_MAC}};
+    {"ENABLE_KTLS", SSL_OP_ENABLE_KTLS},
+    {"LEGACY_SERVER_CONNECT", SSL_OP_LEGACY_SERVER_CONNECT},
+    {"NO_ANTI_REPLAY", SSL_OP_NO_ANTI_REPLAY},
+    {"NO_COMPRESSION", SSL_OP_NO_COMPRESSION},
+    {"NO_RENEGOTIATION", SSL_OP_NO_RENEGOTIATION},
+    {"NO_SESSION_RESUMPTION_ON_RENEGOTIATION", SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION},
+    {"NO_TICKET", SSL_OP_NO_TICKET},
+    {"PRIORITIZE_CHACHA", SSL_OP_PRIORITIZE_CHACHA},
+    {"SERVER_PREFERENCE", SSL_OP_CIPHER_SERVER_PREFERENCE},
+    {"NO_ENCRYPT_THEN_MAC", SSL_OP_NO_ENCRYPT_THEN_MAC}};
 static const struct option_name workaround_names[] = {
-    {"DONT_INSERT_EMPTY_FRAGMENTS", SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS}, {"TLSEXT_PADDING", SSL_OP_TLSEXT_PADDING},
-    {"SAFARI_ECDHE_ECDSA_BUG", SSL_OP_SAFARI_ECDHE_ECDSA_BUG}, {"CRYPTOPRO_TLSEXT_BUG", SSL_OP_CRYPTOPRO_TLSEXT_BUG},
+    {"DONT_INSERT_EMPTY_FRAGMENTS", SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS},
+    {"TLSEXT_PADDING", SSL_OP_TLSEXT_PADDING},
+    {"SAFARI_ECDHE_ECDSA_BUG", SSL_OP_SAFARI_ECDHE_ECDSA_BUG},
+    {"CRYPTOPRO_TLSEXT_BUG", SSL_OP_CRYPTOPRO_TLSEXT_BUG},
     {"LEGACY_SERVER_CONNECT", SSL_OP_LEGACY_SERVER_CONNECT}};
-static const char *const past_workarounds[] = {"MICROSOFT_SESS_ID_BUG", "NETSCAPE_CHALLENGE_BUG", "NETSCAPE_REUSE_CIPHER_CHANGE_BUG",
-    "SSLREF2_REUSE_CERT_TYPE_BUG", "MICROSOFT_BIG_SSLV3_BUFFER", "MSIE_SSLV2_RSA_PADDING", "SSLEAY_080_CLIENT_DH_BUG", "TLS_D5_BUG",
-    "TLS_BLOCK_PADDING_BUG", "TLS_ROLLBACK_BUG", "NETSCAPE_CA_DN_BUG", "NETSCAPE_DEMO_CIPHER_CHANGE_BUG",
-    "CVE-2005-2969", "CVE-2010-4180"};
+static const char *const past_workarounds[] = {"MICROSOFT_SESS_ID_BUG",
+                                               "NETSCAPE_CHALLENGE_BUG",
+                                               "NETSCAPE_REUSE_CIPHER_CHANGE_BUG",
+                                               "SSLREF2_REUSE_CERT_TYPE_BUG",
+                                               "MICROSOFT_BIG_SSLV3_BUFFER",
+                                               "MSIE_SSLV2_RSA_PADDING",
+                                               "SSLEAY_080_CLIENT_DH_BUG",
+                                               "TLS_D5_BUG",
+                                               "TLS_BLOCK_PADDING_BUG",
+                                               "TLS_ROLLBACK_BUG",
+                                               "NETSCAPE_CA_DN_BUG",
+                                               "NETSCAPE_DEMO_CIPHER_CHANGE_BUG",
+                                               "CVE-2005-2969",
+                                               "CVE-2010-4180"};
 
 static bool is_past(struct str word)
 {
@@ -180,10 +197,14 @@ static int set_options(SSL_CTX *ctx, const struct tls_options *o, struct err *er
 {
     uint64_t extra, off;
     if (parse_names(o->ssl_options, ssl_option_names, sizeof ssl_option_names / sizeof ssl_option_names[0], &extra) < 0)
-        return err_set(err, ERR_PERMANENT, "invalid name in \"" STR_FMT "\" of tls_ssl_options", STR_ARG(o->ssl_options));
-    if (parse_names(o->disable_workarounds, workaround_names, sizeof workaround_names / sizeof workaround_names[0], &off) < 0)
-        return err_set(err, ERR_PERMANENT, "invalid name in \"" STR_FMT "\" of tls_disable_workarounds", STR_ARG(o->disable_workarounds));
-    SSL_CTX_set_options(ctx, (SSL_OP_ALL & ~off) | extra | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+        return err_set(err, ERR_PERMANENT, "invalid name in \"" STR_FMT "\" of tls_ssl_options",
+                       STR_ARG(o->ssl_options));
+    if (parse_names(o->disable_workarounds, workaround_names, sizeof workaround_names / sizeof workaround_names[0],
+                    &off) < 0)
+        return err_set(err, ERR_PERMANENT, "invalid name in \"" STR_FMT "\" of tls_disable_workarounds",
+                       STR_ARG(o->disable_workarounds));
+    SSL_CTX_set_options(ctx, (SSL_OP_ALL & ~off) | extra | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
     if (o->prefers_own_order)
         SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     return 0;
@@ -241,8 +262,8 @@ void tls_library_init(void)
     OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
-// A server's keys only sign: ciphers in which the client encrypts to the certificate's key are left out. Such a key would have to answer
-// every stranger's attempt to decrypt.
+// A server's keys only sign: ciphers in which the client encrypts to the certificate's key are left out. Such a key
+// would have to answer every stranger's attempt to decrypt.
 void tls_cipher_list_add(struct buf *list, struct str ciphers, bool is_server)
 {
     buf_add_str(list, ciphers);
@@ -281,14 +302,16 @@ static int set_up(SSL_CTX *ctx, const struct tls_options *o, bool is_server, SSL
     // Opportunistic TLS takes what the peer has: which ciphers are good enough the cipher list says.
     SSL_CTX_set_security_level(ctx, 0);
     SSL_CTX_set_options(ctx, off);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(ctx,
+                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(ctx, 1); // one system call for a record
     SSL_CTX_set_dh_auto(ctx, 1);
     SSL_CTX_set_max_cert_list(ctx, 100 * 1024); // of a peer's chain
     if (o->verify_depth > 0)
         SSL_CTX_set_verify_depth(ctx, o->verify_depth);
     set_groups(ctx, o->groups);
-    if (check_digest(o->fingerprint_digest, err) < 0 || set_options(ctx, o, err) < 0 || set_ciphers(ctx, o->ciphers, is_server, err) < 0)
+    if (check_digest(o->fingerprint_digest, err) < 0 || set_options(ctx, o, err) < 0 ||
+        set_ciphers(ctx, o->ciphers, is_server, err) < 0)
         return -1;
     return like != NULL ? copy_authorities(ctx, like) : load_authorities(ctx, o, is_server, err);
 }
@@ -330,7 +353,8 @@ static SSL_CTX *context_new(const struct tls_options *o, bool is_server, SSL_CTX
 
 // ---- Chains
 
-int tls_context_use_chain(SSL_CTX *ctx, SSL *ssl, const struct tls_chain *chain, const struct tls_keeper *keeper, struct err *err)
+int tls_context_use_chain(SSL_CTX *ctx, SSL *ssl, const struct tls_chain *chain, const struct tls_keeper *keeper,
+                          struct err *err)
 {
     STACK_OF(X509) *rest = sk_X509_new_null();
     EVP_PKEY *key = tls_remote_key_new(chain->certs[0], keeper, err);
@@ -347,7 +371,8 @@ int tls_context_use_chain(SSL_CTX *ctx, SSL *ssl, const struct tls_chain *chain,
     return rc;
 }
 
-static int use_chains(SSL_CTX *ctx, struct tls_chain *const *chains, size_t count, const struct tls_keeper *keeper, struct err *err)
+static int use_chains(SSL_CTX *ctx, struct tls_chain *const *chains, size_t count, const struct tls_keeper *keeper,
+                      struct err *err)
 {
     for (size_t i = 0; i < count; i++)
         if (tls_context_use_chain(ctx, NULL, chains[i], keeper, err) < 0)
@@ -360,14 +385,16 @@ static int ask_certificates(int is_good, X509_STORE_CTX *store)
     return 1; // the session decides what an untrusted certificate may do
 }
 
-// What a verdict about a certificate rests on. Directories of authorities count by name: their files are read when they are needed.
+// What a verdict about a certificate rests on. Directories of authorities count by name: their files are read when they
+// are needed.
 static void digest_trust(SSL_CTX *ctx, const struct tls_options *o, bool takes_any_purpose, unsigned char *digest_r)
 {
     const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size;
     struct buf text = BUF_INIT;
-    buf_addf(&text, "%d %d %d " STR_FMT "\n", takes_any_purpose, o->append_default_ca, o->verify_depth, STR_ARG(o->ca_path));
+    buf_addf(&text, "%d %d %d " STR_FMT "\n", takes_any_purpose, o->append_default_ca, o->verify_depth,
+             STR_ARG(o->ca_path));
     for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
         const X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
         if (cert != NULL && X509_digest(cert, EVP_sha256(), digest, &size))
@@ -409,7 +436,8 @@ struct tls_server_context *tls_server_context_open(const struct tls_server_optio
 }
 
 // A context of its own, for a key type that is no longer there must not stay.
-int tls_server_context_set_chains(struct tls_server_context *c, struct tls_chain *const *chains, size_t count, struct err *err)
+int tls_server_context_set_chains(struct tls_server_context *c, struct tls_chain *const *chains, size_t count,
+                                  struct err *err)
 {
     SSL_CTX *ctx = server_context(c, err);
     if (ctx == NULL)
@@ -460,7 +488,8 @@ struct tls_client_context *tls_client_context_open(const struct tls_options *o, 
     return c;
 }
 
-void tls_client_context_add_trust(const struct tls_client_context *c, const struct tls_client_start *start, struct buf *text)
+void tls_client_context_add_trust(const struct tls_client_context *c, const struct tls_client_start *start,
+                                  struct buf *text)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -481,7 +510,8 @@ void tls_client_context_add_trust(const struct tls_client_context *c, const stru
     buf_release(&all);
 }
 
-int tls_client_context_set_chains(struct tls_client_context *c, struct tls_chain *const *chains, size_t count, struct err *err)
+int tls_client_context_set_chains(struct tls_client_context *c, struct tls_chain *const *chains, size_t count,
+                                  struct err *err)
 {
     SSL_CTX *ctx = client_context(&c->options, c->ctx, err);
     if (ctx == NULL)

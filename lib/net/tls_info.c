@@ -54,7 +54,8 @@ static void fill_signature(struct tls_signature *s, EVP_PKEY *key, int type, int
         copy(s->name, sizeof s->name, OBJ_nid2sn(type));
         return;
     }
-    if (type == EVP_PKEY_EC && EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length))
+    if (type == EVP_PKEY_EC &&
+        EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &length))
         copy(s->group, sizeof s->group, group);
     else
         s->bits = EVP_PKEY_get_bits(key);
@@ -76,7 +77,8 @@ static int signature_type(EVP_PKEY *key)
 
 static void fill_signatures(struct tls_info *info, SSL *ssl, bool is_server)
 {
-    struct tls_signature *ours = is_server ? &info->server : &info->client, *theirs = is_server ? &info->client : &info->server;
+    struct tls_signature *ours = is_server ? &info->server : &info->client,
+                         *theirs = is_server ? &info->client : &info->server;
     int type = NID_undef, digest = NID_undef;
     X509 *peer = SSL_get0_peer_certificate(ssl);
     if (SSL_version(ssl) < TLS1_3_VERSION)
@@ -153,7 +155,8 @@ static void add_signature(struct buf *line, const char *side, const struct tls_s
 
 void tls_info_add_summary(const struct tls_info *info, struct buf *line)
 {
-    buf_addf(line, "%s with cipher %s (%d/%d bits)", info->protocol, info->cipher, info->bits_used, info->bits_algorithm);
+    buf_addf(line, "%s with cipher %s (%d/%d bits)", info->protocol, info->cipher, info->bits_used,
+             info->bits_algorithm);
     if (info->exchange[0])
         buf_addf(line, " key-exchange %s", info->exchange);
     if (info->exchange_group[0])

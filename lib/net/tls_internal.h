@@ -33,7 +33,7 @@ struct tls {
     int saved_errno; // of the last read from the descriptor
     int log_level;
     size_t trace_size;
-    bool is_ended;   // the descriptor has no more
+    bool is_ended; // the descriptor has no more
     bool is_server;
     bool wildcards_span_labels;
     bool has_failed; // no close notice can be sent
@@ -42,7 +42,8 @@ struct tls {
 // tls_context.c
 void tls_library_init(void);
 void tls_cipher_list_add(struct buf *list, struct str ciphers, bool is_server);
-int tls_context_use_chain(SSL_CTX *ctx, SSL *ssl, const struct tls_chain *chain, const struct tls_keeper *keeper, struct err *err);
+int tls_context_use_chain(SSL_CTX *ctx, SSL *ssl, const struct tls_chain *chain, const struct tls_keeper *keeper,
+                          struct err *err);
 int tls_protocols_parse(struct str protocols, int *min_r, int *max_r, uint64_t *off_r); // off_r: SSL_OP_NO_… bits
 int tls_apply_protocols(SSL *ssl, struct str protocols, struct err *err);
 // err of kind PERMANENT: "what: first library error"; empties the library's queue.
@@ -86,8 +87,8 @@ void tls_info_fill(struct tls *t);
 // tls_session.c: for stream.c. As read(2) and a write of everything, within the deadline.
 ssize_t tls_read(struct tls *t, void *data, size_t size, int64_t deadline) CO;
 int tls_write_all(struct tls *t, const void *data, size_t size, int64_t deadline) CO;
-bool tls_has_input(struct tls *t); // plaintext or an end is there, without waiting
+bool tls_has_input(struct tls *t);                 // plaintext or an end is there, without waiting
 void tls_send_now(struct tls *t, struct str text); // if it needs no wait
-void tls_free(struct tls *t);      // says goodbye if that needs no wait
+void tls_free(struct tls *t);                      // says goodbye if that needs no wait
 
 #endif

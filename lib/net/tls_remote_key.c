@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
-// tls_remote_key.c: private keys that are elsewhere: an OpenSSL provider with keys that are public, and signatures that ask a keeper.
+// tls_remote_key.c: private keys that are elsewhere: an OpenSSL provider with keys that are public, and signatures that
+// ask a keeper.
 //
-// The provider has key management and signatures for RSA, EC, ED25519 and ED448 and nothing else. A key wraps the public key of the
-// default provider. Exporting the private half fails, so OpenSSL comes back here to sign, with what is to be signed whole.
-// Suspends: signing, inside SSL_do_handshake: the library keeps no lock and no thread state but its error queue there.
+// The provider has key management and signatures for RSA, EC, ED25519 and ED448 and nothing else. A key wraps the
+// public key of the default provider. Exporting the private half fails, so OpenSSL comes back here to sign, with what
+// is to be signed whole. Suspends: signing, inside SSL_do_handshake: the library keeps no lock and no thread state but
+// its error queue there.
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
@@ -91,10 +93,12 @@ static int key_get_params(void *data, OSSL_PARAM params[])
 
 static const OSSL_PARAM *key_gettable_params(void *provctx)
 {
-    static const OSSL_PARAM gettable[] = {
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL), OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0), OSSL_PARAM_END};
+    static const OSSL_PARAM gettable[] = {OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+                                          OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+                                          OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+                                          OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+                                          OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+                                          OSSL_PARAM_END};
     return gettable;
 }
 
@@ -103,7 +107,10 @@ static const char *ec_signature_name(int operation)
     return "ECDSA";
 }
 
-#define FN(id, function) {id, (void (*)(void))(function)}
+#define FN(id, function)                                                                                               \
+    {                                                                                                                  \
+        id, (void (*)(void))(function)                                                                                 \
+    }
 #define KEY_FUNCTIONS                                                                                                  \
     FN(OSSL_FUNC_KEYMGMT_NEW, key_new), FN(OSSL_FUNC_KEYMGMT_FREE, key_free), FN(OSSL_FUNC_KEYMGMT_HAS, key_has),      \
         FN(OSSL_FUNC_KEYMGMT_MATCH, key_match), FN(OSSL_FUNC_KEYMGMT_IMPORT, key_import),                              \
@@ -154,7 +161,8 @@ static const OSSL_PARAM *signing_settable(void *data, void *provctx)
     static const OSSL_PARAM settable[] = {OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
                                           OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
                                           OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
-                                          OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0), OSSL_PARAM_END};
+                                          OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
+                                          OSSL_PARAM_END};
     return settable;
 }
 
@@ -189,7 +197,8 @@ static const char *algorithm_of(const struct signing *s)
 static int signing_run(struct signing *s, unsigned char *signature, size_t *length, size_t room)
 {
     co_assert_running();
-    struct tls_sign_request request = {.algorithm = algorithm_of(s), .digest = s->digest,
+    struct tls_sign_request request = {.algorithm = algorithm_of(s),
+                                       .digest = s->digest,
                                        .input = {(const unsigned char *)s->input.ptr, s->input.len}};
     struct buf made = BUF_INIT;
     struct err err = ERR_INIT;
@@ -203,7 +212,8 @@ static int signing_run(struct signing *s, unsigned char *signature, size_t *leng
         memcpy(signature, made.ptr, made.len);
         *length = made.len;
     } else {
-        ERR_raise_data(ERR_LIB_USER, ERR_R_OPERATION_FAIL, "private key: %s", rc == 0 ? "signature of a wrong size" : err.text);
+        ERR_raise_data(ERR_LIB_USER, ERR_R_OPERATION_FAIL, "private key: %s",
+                       rc == 0 ? "signature of a wrong size" : err.text);
     }
     buf_release(&made);
     return is_good;
@@ -229,7 +239,8 @@ static int signing_final(void *data, unsigned char *signature, size_t *length, s
 }
 
 /* callback: the parameters are a library's */
-static int signing_once(void *data, unsigned char *signature, size_t *length, size_t room, const unsigned char *input, size_t size)
+static int signing_once(void *data, unsigned char *signature, size_t *length, size_t room, const unsigned char *input,
+                        size_t size)
 {
     struct signing *s = data;
     if (signature == NULL)
@@ -250,11 +261,12 @@ static const OSSL_DISPATCH signature_functions[] = {FN(OSSL_FUNC_SIGNATURE_NEWCT
 
 // ---- The provider
 
-static const OSSL_ALGORITHM key_algorithms[] = {{"RSA:rsaEncryption", "provider=" PROVIDER_NAME, key_functions, "remote RSA key"},
-                                                {"EC:id-ecPublicKey", "provider=" PROVIDER_NAME, ec_key_functions, "remote EC key"},
-                                                {"ED25519", "provider=" PROVIDER_NAME, key_functions, "remote ED25519 key"},
-                                                {"ED448", "provider=" PROVIDER_NAME, key_functions, "remote ED448 key"},
-                                                {NULL, NULL, NULL, NULL}};
+static const OSSL_ALGORITHM key_algorithms[] = {
+    {"RSA:rsaEncryption", "provider=" PROVIDER_NAME, key_functions, "remote RSA key"},
+    {"EC:id-ecPublicKey", "provider=" PROVIDER_NAME, ec_key_functions, "remote EC key"},
+    {"ED25519", "provider=" PROVIDER_NAME, key_functions, "remote ED25519 key"},
+    {"ED448", "provider=" PROVIDER_NAME, key_functions, "remote ED448 key"},
+    {NULL, NULL, NULL, NULL}};
 static const OSSL_ALGORITHM signature_algorithms[] = {
     {"RSA:rsaEncryption", "provider=" PROVIDER_NAME, signature_functions, "remote RSA signature"},
     {"ECDSA", "provider=" PROVIDER_NAME, signature_functions, "remote ECDSA signature"},
@@ -270,7 +282,8 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 
 static const OSSL_DISPATCH provider_functions[] = {FN(OSSL_FUNC_PROVIDER_QUERY_OPERATION, query), {0, NULL}};
 
-static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **provctx)
+static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
+                         void **provctx)
 {
     *out = provider_functions;
     *provctx = (void *)(uintptr_t)handle;
@@ -320,9 +333,11 @@ EVP_PKEY *tls_remote_key_new(X509 *leaf, const struct tls_keeper *keeper, struct
         return NULL;
     }
     void *from = &remote;
-    OSSL_PARAM params[2] = {OSSL_PARAM_construct_octet_ptr(IMPORT_PARAM, &from, sizeof remote), OSSL_PARAM_construct_end()};
+    OSSL_PARAM params[2] = {OSSL_PARAM_construct_octet_ptr(IMPORT_PARAM, &from, sizeof remote),
+                            OSSL_PARAM_construct_end()};
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, "provider=" PROVIDER_NAME);
-    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 || EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) <= 0) {
+    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) <= 0) {
         tls_err(err, "cannot make a remote key");
         key = NULL;
     }

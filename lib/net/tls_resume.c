@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// tls_resume.c: the server's memory of sessions: tickets sealed with the keeper's keys, and its cache for clients without tickets;
-// and the certificate of the name that a client asks for.
-// Suspends: in callbacks of the library during handshakes, when the keeper does.
+// tls_resume.c: the server's memory of sessions: tickets sealed with the keeper's keys, and its cache for clients
+// without tickets; and the certificate of the name that a client asks for. Suspends: in callbacks of the library during
+// handshakes, when the keeper does.
 #include <openssl/core_names.h>
 
 #include "lib/base/mem.h"
@@ -28,17 +28,20 @@ bool tls_session_is_current(const SSL_SESSION *session)
 
 static EVP_CIPHER *ticket_cipher; // of all contexts; fetched once: looking it up by name costs more than using it
 
-static int key_the_ticket(struct tls_ticket_key *k, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool is_new)
+static int key_the_ticket(struct tls_ticket_key *k, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                          bool is_new)
 {
     char digest[] = "SHA256";
     OSSL_PARAM params[3] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, sizeof k->hmac),
-                            OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+                            OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                            OSSL_PARAM_construct_end()};
     return EVP_MAC_CTX_set_params(mac, params) && EVP_CipherInit_ex2(cipher, ticket_cipher, k->aes, iv, is_new, NULL);
 }
 
 // 1 sealed or opened, 2 opened but make a new one, 0 no ticket, -1.
 /* callback: the parameters are a library's */
-static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_new)
+static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                           int is_new)
 {
     co_assert_running();
     const struct tls_keeper *keeper = keeper_of(ssl);
@@ -59,9 +62,11 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
     return rc == 1 && !is_new && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : rc;
 }
 
-// What the peer proved lasts no longer than its certificate, and is proved anew once in a while: such a ticket is not renewed.
+// What the peer proved lasts no longer than its certificate, and is proved anew once in a while: such a ticket is not
+// renewed.
 /* callback: the parameters are a library's */
-static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t size, SSL_TICKET_STATUS status, void *arg)
+static SSL_TICKET_RETURN ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t size,
+                                       SSL_TICKET_STATUS status, void *arg)
 {
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
@@ -150,8 +155,9 @@ bool tls_ticket_cipher_is_usable(struct str name)
 {
     struct tls_ticket_key key;
     EVP_CIPHER *cipher = fetch_cipher(name);
-    bool is_usable = cipher != NULL && EVP_CIPHER_get_mode(cipher) == EVP_CIPH_CBC_MODE && EVP_CIPHER_get_block_size(cipher) == 16 &&
-                     EVP_CIPHER_get_iv_length(cipher) == 16 && EVP_CIPHER_get_key_length(cipher) >= 16 &&
+    bool is_usable = cipher != NULL && EVP_CIPHER_get_mode(cipher) == EVP_CIPH_CBC_MODE &&
+                     EVP_CIPHER_get_block_size(cipher) == 16 && EVP_CIPHER_get_iv_length(cipher) == 16 &&
+                     EVP_CIPHER_get_key_length(cipher) >= 16 &&
                      EVP_CIPHER_get_key_length(cipher) <= (int)sizeof key.aes;
     EVP_CIPHER_free(cipher);
     return is_usable;
@@ -174,7 +180,9 @@ void tls_server_resume_init(SSL_CTX *ctx, const struct tls_server_options *o)
     }
     // Without callbacks nothing is remembered under the ids. Where sessions can be resumed there is always one.
     bool has_ids = o->issues_session_ids || o->session_seconds > 0;
-    SSL_CTX_set_session_cache_mode(ctx, has_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR : SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_cache_mode(ctx, has_ids ? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL |
+                                                      SSL_SESS_CACHE_NO_AUTO_CLEAR
+                                                : SSL_SESS_CACHE_OFF);
     if (o->session_seconds > 0)
         SSL_CTX_set_timeout(ctx, (long)o->session_seconds);
     if (keeper == NULL || o->session_seconds <= 0 || !o->has_session_cache)

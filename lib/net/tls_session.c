@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
 // tls_session.c: one TLS connection below a stream: handshakes, reading, writing, the end.
 //
-// The library never waits: it reads through a BIO that says "later" when the loop knows of no input, and what it writes is collected
-// and sent whole by us, so the only waits are one for input and one for output.
-// Trust: the peer is hostile: handshake messages are bounded by the library's limits, time by the stream's deadline.
-// Suspends: tls_read, tls_write_all, handshakes (there also inside the library: a keeper that signs or remembers).
+// The library never waits: it reads through a BIO that says "later" when the loop knows of no input, and what it writes
+// is collected and sent whole by us, so the only waits are one for input and one for output. Trust: the peer is
+// hostile: handshake messages are bounded by the library's limits, time by the stream's deadline. Suspends: tls_read,
+// tls_write_all, handshakes (there also inside the library: a keeper that signs or remembers).
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -66,8 +66,8 @@ static BIO *bio_for(struct tls *t)
 {
     if (bio_method == NULL) {
         bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
-        if (bio_method == NULL || !BIO_meth_set_read(bio_method, bio_read) || !BIO_meth_set_write(bio_method, bio_write) ||
-            !BIO_meth_set_ctrl(bio_method, bio_ctrl))
+        if (bio_method == NULL || !BIO_meth_set_read(bio_method, bio_read) ||
+            !BIO_meth_set_write(bio_method, bio_write) || !BIO_meth_set_ctrl(bio_method, bio_ctrl))
             die("out of memory for TLS");
     }
     BIO *bio = BIO_new(bio_method);
@@ -91,8 +91,8 @@ static void keep_problems(struct tls *t)
         if (t->problems.len > TLS_PROBLEMS_MAX)
             continue;
         ERR_error_string_n(code, text, sizeof text);
-        buf_addf(&t->problems, "%s:%s:%d:%.200s%s\n", text, file != NULL ? file : "", line, (flags & ERR_TXT_STRING) ? data : "",
-                 (flags & ERR_TXT_STRING) && data[0] ? ":" : "");
+        buf_addf(&t->problems, "%s:%s:%d:%.200s%s\n", text, file != NULL ? file : "", line,
+                 (flags & ERR_TXT_STRING) ? data : "", (flags & ERR_TXT_STRING) && data[0] ? ":" : "");
     }
 }
 
@@ -243,8 +243,8 @@ static void trace_step(const SSL *ssl, int where, int rc)
     if (where & SSL_CB_LOOP)
         buf_addf(&t->trace, "%s:%s\n", side, SSL_state_string_long(ssl));
     else if (where & SSL_CB_ALERT)
-        buf_addf(&t->trace, "SSL3 alert %s:%s:%s\n", where & SSL_CB_READ ? "read" : "write", SSL_alert_type_string_long(rc),
-                 SSL_alert_desc_string_long(rc));
+        buf_addf(&t->trace, "SSL3 alert %s:%s:%s\n", where & SSL_CB_READ ? "read" : "write",
+                 SSL_alert_type_string_long(rc), SSL_alert_desc_string_long(rc));
     else if ((where & SSL_CB_EXIT) && rc == 0)
         buf_addf(&t->trace, "%s:failed in %s\n", side, SSL_state_string_long(ssl));
     else if ((where & SSL_CB_EXIT) && rc < 0 && !SSL_want_read(ssl) && !SSL_want_write(ssl))
@@ -269,13 +269,14 @@ static void trace_bytes(int is_write, int version, int type, const void *data, s
     }
 }
 
-static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_options *o, int log_level, int64_t trace_size)
+static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_options *o, int log_level,
+                           int64_t trace_size)
 {
     struct tls *t = MEM_NEW(struct tls);
     struct buf digest = BUF_INIT;
     const int on = 1;
-    // A ticket and the reply after it are two writes: the second must not wait for the peer's late acknowledgement. Fails on
-    // what is no TCP, and that is all right.
+    // A ticket and the reply after it are two writes: the second must not wait for the peer's late acknowledgement.
+    // Fails on what is no TCP, and that is all right.
     (void)setsockopt(stream_fd(s), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     t->fd = stream_co_fd(s);
     t->keeper = o->keeper;
@@ -283,7 +284,8 @@ static struct tls *tls_new(struct stream *s, SSL_CTX *ctx, const struct tls_opti
     t->trace_size = trace_size > 0 && trace_size < TLS_TRACE_MAX ? (size_t)trace_size : TLS_TRACE_MAX;
     t->wildcards_span_labels = o->wildcards_span_labels;
     buf_add_str(&digest, o->fingerprint_digest);
-    t->fingerprint_md = digest.len > 0 ? EVP_get_digestbyname(buf_cstr(&digest)) : EVP_sha256(); // checked when the context was opened
+    t->fingerprint_md =
+        digest.len > 0 ? EVP_get_digestbyname(buf_cstr(&digest)) : EVP_sha256(); // checked when the context was opened
     buf_release(&digest);
     t->ssl = SSL_new(ctx);
     if (t->ssl == NULL)
@@ -350,7 +352,8 @@ static int apply_choices(struct tls *t, struct str ciphers, struct str protocols
     return rc;
 }
 
-int stream_start_tls_server(struct stream *s, struct tls_server_context *c, const struct tls_server_start *start, struct err *err)
+int stream_start_tls_server(struct stream *s, struct tls_server_context *c, const struct tls_server_start *start,
+                            struct err *err)
 {
     struct tls *t = tls_new(s, c->ctx, &c->options.common, start->log_level, start->trace_size);
     t->is_server = true;
@@ -365,7 +368,8 @@ int stream_start_tls_server(struct stream *s, struct tls_server_context *c, cons
     return 0;
 }
 
-int stream_start_tls_client(struct stream *s, struct tls_client_context *c, const struct tls_client_start *start, struct err *err)
+int stream_start_tls_client(struct stream *s, struct tls_client_context *c, const struct tls_client_start *start,
+                            struct err *err)
 {
     struct tls *t = tls_new(s, c->ctx, &c->options, start->log_level, start->trace_size);
     stream_set_tls(s, t);

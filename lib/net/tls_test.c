@@ -86,10 +86,11 @@ static int keeper_sign(void *arg, const struct tls_sign_request *r, struct buf *
 {
     co_assert_running();
     signatures++;
-    if (co_yield() < 0 || keeper_fails)
+    if (co_yield () < 0 || keeper_fails)
         return err_set(err, ERR_TEMPORARY, "the keeper is away");
     for (size_t i = 0; i < 2; i++)
-        if (identities[i].private_key != NULL && memcmp(tls_key_id(identities[i].private_key), r->key_id, TLS_KEY_ID_SIZE) == 0)
+        if (identities[i].private_key != NULL &&
+            memcmp(tls_key_id(identities[i].private_key), r->key_id, TLS_KEY_ID_SIZE) == 0)
             return tls_key_sign(identities[i].private_key, r->algorithm, r->digest, r->input, signature_r, err);
     return err_set(err, ERR_PERMANENT, "unknown key");
 }
@@ -97,7 +98,7 @@ static int keeper_sign(void *arg, const struct tls_sign_request *r, struct buf *
 static int keeper_ticket(void *arg, const unsigned char *name, struct tls_ticket_key *key_r)
 {
     co_assert_running();
-    if (co_yield() < 0 || !has_tickets || (name != NULL && memcmp(name, ticket_key.name, sizeof ticket_key.name) != 0))
+    if (co_yield () < 0 || !has_tickets || (name != NULL && memcmp(name, ticket_key.name, sizeof ticket_key.name) != 0))
         return 0;
     *key_r = ticket_key;
     return 1;
@@ -130,8 +131,11 @@ static int keeper_name(void *arg, struct str name, struct tls_chain **chains_r, 
     return 1;
 }
 
-static const struct tls_keeper keeper = {.sign = keeper_sign, .ticket_key = keeper_ticket, .session_put = keeper_put,
-                                         .session_get = keeper_get, .chains_for_name = keeper_name};
+static const struct tls_keeper keeper = {.sign = keeper_sign,
+                                         .ticket_key = keeper_ticket,
+                                         .session_put = keeper_put,
+                                         .session_get = keeper_get,
+                                         .chains_for_name = keeper_name};
 
 // ---- Two sides
 
@@ -219,7 +223,11 @@ static void setup(void)
 {
     make_identity(&identities[0], EVP_RSA_gen(2048), "first.example");
     make_identity(&identities[1], EVP_EC_gen("P-256"), "second.example");
-    server_options = (struct tls_server_options){.ticket_cipher = STR("aes-256-cbc"), .common = {.ciphers = STR("ALL"), .keeper = &keeper, .protocols = STR(">=TLSv1.2"), .groups = STR("X25519 nonsense prime256v1")}};
+    server_options = (struct tls_server_options){.ticket_cipher = STR("aes-256-cbc"),
+                                                 .common = {.ciphers = STR("ALL"),
+                                                            .keeper = &keeper,
+                                                            .protocols = STR(">=TLSv1.2"),
+                                                            .groups = STR("X25519 nonsense prime256v1")}};
     client_options = (struct tls_options){.protocols = STR(">=TLSv1.2")};
     client_start = (struct tls_client_start){.check = TLS_CHECK_NONE};
     client_body = NULL;
@@ -236,7 +244,7 @@ static void teardown(void)
     buf_release(&kept_session);
 }
 
-static struct tls_info seen;     // by the client
+static struct tls_info seen; // by the client
 static struct buf seen_session;
 
 static void say(const char *text, const char *answer) CO
@@ -575,7 +583,8 @@ START_TEST(peers_are_checked_by_name_and_fingerprint)
     char print[200];
     snprintf(print, sizeof print, "%s", seen.key_fingerprint);
     prints[1] = str_from(print);
-    client_start = (struct tls_client_start){.check = TLS_CHECK_FINGERPRINT, .fingerprints = prints, .fingerprint_count = 2};
+    client_start =
+        (struct tls_client_start){.check = TLS_CHECK_FINGERPRINT, .fingerprints = prints, .fingerprint_count = 2};
     expect_meeting();
     ck_assert(seen.is_matched);
     client_start.fingerprint_count = 1;
@@ -590,7 +599,8 @@ START_TEST(peers_are_checked_by_tlsa)
     unsigned char digest[32];
     struct tls_tlsa record = {3, 1, 1, {digest, sizeof digest}};
     memcpy(digest, tls_chain_key_id(identities[0].chain), sizeof digest);
-    client_start = (struct tls_client_start){.check = TLS_CHECK_DANE, .names = names, .name_count = 1, .tlsa = &record, .tlsa_count = 1};
+    client_start = (struct tls_client_start){
+        .check = TLS_CHECK_DANE, .names = names, .name_count = 1, .tlsa = &record, .tlsa_count = 1};
     open_contexts(1);
     expect_meeting();
     ck_assert(seen.is_trusted && seen.is_matched);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // tls_verify.c: is the server the one that was asked for? By names, by fingerprints, or by TLSA records.
 //
-// The handshake goes on whatever the answer, so that the caller can log whom it met; the answer is is_trusted and is_matched.
-// Trust: the server's certificate is hostile input.
+// The handshake goes on whatever the answer, so that the caller can log whom it met; the answer is is_trusted and
+// is_matched. Trust: the server's certificate is hostile input.
 #include <openssl/pem.h>
 
 #include "lib/base/mem.h"
@@ -10,7 +10,8 @@
 
 enum { NAMES_MAX = 1000 };
 
-// RFC 6125: "*." stands for one label, and for several only where that is wanted; ".example" as wanted is any name below example.
+// RFC 6125: "*." stands for one label, and for several only where that is wanted; ".example" as wanted is any name
+// below example.
 bool tls_name_matches(struct str wanted, struct str presented, bool wildcards_span_labels)
 {
     if (wanted.len == 0 || presented.len == 0)
@@ -46,7 +47,8 @@ static bool certificate_has_name(const struct tls *t, X509 *cert, const struct t
         if (name->type != GEN_DNS)
             continue;
         has_dns = true;
-        struct str text = str_of((const char *)ASN1_STRING_get0_data(name->d.dNSName), (size_t)ASN1_STRING_length(name->d.dNSName));
+        struct str text =
+            str_of((const char *)ASN1_STRING_get0_data(name->d.dNSName), (size_t)ASN1_STRING_length(name->d.dNSName));
         is_found = str_is_printable(text) && any_name_matches(t, start, text);
     }
     GENERAL_NAMES_free(names);
@@ -106,7 +108,8 @@ static int add_anchors(struct tls *t, struct str pem, struct err *err)
             rc = tls_err(err, "cannot use a trust anchor");
     if (rc == 0)
         rc = X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) && SSL_set1_verify_cert_store(t->ssl, store)
-                 ? 0 : tls_err(err, "cannot use the trust anchors");
+                 ? 0
+                 : tls_err(err, "cannot use the trust anchors");
     tls_chain_free(anchors);
     X509_STORE_free(store);
     return rc;
@@ -159,10 +162,12 @@ void tls_client_check_end(struct tls *t, const struct tls_client_start *start)
         break;
     case TLS_CHECK_FINGERPRINT:
         info->is_trusted = info->is_matched = has_fingerprint(info, start);
-        snprintf(info->trouble, sizeof info->trouble, "%s", info->is_matched ? "" : "the certificate has another fingerprint");
+        snprintf(info->trouble, sizeof info->trouble, "%s",
+                 info->is_matched ? "" : "the certificate has another fingerprint");
         break;
     case TLS_CHECK_DANE:
-        // Of a resumed session the library says no more than that it was right once: by the same records, see tls_client_context_add_trust.
+        // Of a resumed session the library says no more than that it was right once: by the same records, see
+        // tls_client_context_add_trust.
         info->is_matched = info->is_trusted && (info->is_resumed || SSL_get0_dane_authority(t->ssl, NULL, NULL) >= 0);
         break;
     }

@@ -15,7 +15,7 @@ struct route_transport {
 struct route {
     const struct settings *settings;
     struct settings *own_settings; // the same, when made for this route
-    struct arena arena; // for what is made of the settings
+    struct arena arena;            // for what is made of the settings
     struct str myorigin;
     struct net_addr *own_addrs; // inet_interfaces and proxy_interfaces
     size_t own_addr_count;

@@ -52,7 +52,8 @@ bool route_is_probe_sender(const struct settings *settings, struct str local)
     return is_one;
 }
 
-int route_open_for_probes(const struct settings *settings, struct route *normal, struct route **probes_r, struct err *err)
+int route_open_for_probes(const struct settings *settings, struct route *normal, struct route **probes_r,
+                          struct err *err)
 {
     struct settings *copy = MEM_NEW(struct settings);
     const struct {
@@ -65,7 +66,8 @@ int route_open_for_probes(const struct settings *settings, struct route *normal,
         {&copy->relayhost, settings->address_verify_relayhost},
         {&copy->transport_maps, settings->address_verify_transport_maps},
         {&copy->sender_dependent_relayhost_maps, settings->address_verify_sender_dependent_relayhost_maps},
-        {&copy->sender_dependent_default_transport_maps, settings->address_verify_sender_dependent_default_transport_maps},
+        {&copy->sender_dependent_default_transport_maps,
+         settings->address_verify_sender_dependent_default_transport_maps},
     };
     bool differs = false;
 

@@ -16,14 +16,15 @@ static int is_listed(struct route *r, struct table_list *maps, struct str addres
 static bool always_exists(const struct route *r, struct str local)
 {
     return str_is_nocase(local, STR("postmaster")) || str_is_nocase(local, STR("mailer-daemon")) ||
-           str_is_nocase(local, address_local(r->settings->double_bounce_sender)) || route_is_probe_sender(r->settings, local);
+           str_is_nocase(local, address_local(r->settings->double_bounce_sender)) ||
+           route_is_probe_sender(r->settings, local);
 }
 
 // Mappings make any address deliverable.
 static int is_mapped(struct route *r, bool is_sender, struct str address, struct err *err) CO
 {
-    struct table_list *const maps[] = {r->recipient_canonical_maps, is_sender ? r->sender_canonical_maps : NULL, r->canonical_maps,
-                                       r->virtual_alias_maps};
+    struct table_list *const maps[] = {r->recipient_canonical_maps, is_sender ? r->sender_canonical_maps : NULL,
+                                       r->canonical_maps, r->virtual_alias_maps};
     int found = 0;
 
     for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]) && found == 0; i++)
@@ -46,7 +47,8 @@ static struct str take_status(struct str text, struct str *status_r)
 }
 
 // What the error and retry transports say of all their mail.
-static bool is_refused_by_transport(const struct settings *set, const struct route_result *result, struct route_unknown *why_r)
+static bool is_refused_by_transport(const struct settings *set, const struct route_result *result,
+                                    struct route_unknown *why_r)
 {
     bool retries = str_is(result->transport, STR("retry"));
 
@@ -87,7 +89,8 @@ static int is_known(struct route *r, const struct route_result *result, struct r
     }
     if (table_list_is_empty(maps))
         return 1;
-    why_r->text = set->show_user_unknown_table_name ? arena_strf(why_r->arena, "User unknown in %s table", map_name) : STR("User unknown");
+    why_r->text = set->show_user_unknown_table_name ? arena_strf(why_r->arena, "User unknown in %s table", map_name)
+                                                    : STR("User unknown");
     return is_listed(r, maps, result->recipient, err);
 }
 

@@ -30,7 +30,8 @@ static void bracket_numeric_domain(const struct route *r, struct str *address, s
     struct str domain = address_domain(*address);
     struct net_addr addr;
 
-    if (r->settings->resolve_numeric_domain && str_find(domain, ':') < 0 && !str_starts(domain, STR("[")) && net_addr_parse(domain, 0, &addr) == 0)
+    if (r->settings->resolve_numeric_domain && str_find(domain, ':') < 0 && !str_starts(domain, STR("[")) &&
+        net_addr_parse(domain, 0, &addr) == 0)
         *address = arena_strf(arena, STR_FMT "@[" STR_FMT "]", STR_ARG(address_local(*address)), STR_ARG(domain));
 }
 
@@ -227,8 +228,10 @@ int route_resolve(struct route *r, struct str sender, struct str recipient, stru
         return -1;
     if (result_r->class != ROUTE_LOCAL && route_is_routed_local(address_local(result_r->recipient)))
         result_r->has_source_route = true;
-    if (result_r->class == ROUTE_LOCAL && address_local(result_r->recipient).len == 0) // ""@domain is nobody's mailbox but the system's
-        result_r->recipient = arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(r->settings->empty_address_recipient), STR_ARG(domain));
+    if (result_r->class == ROUTE_LOCAL &&
+        address_local(result_r->recipient).len == 0) // ""@domain is nobody's mailbox but the system's
+        result_r->recipient =
+            arena_strf(arena, STR_FMT "@" STR_FMT, STR_ARG(r->settings->empty_address_recipient), STR_ARG(domain));
     domain = arena_lower(arena, domain.len > 0 ? domain : r->settings->myhostname);
     if (resolve_class(r, sender, &way, result_r, arena, err) < 0)
         return -1;

@@ -101,8 +101,21 @@ START_TEST(bad_addresses_resolve_to_an_error)
     ck_assert_int_eq(strncmp(resolve("-u@far.example"), want, strlen(want)), 0);
     ck_assert_int_eq(strncmp(resolve("u@"), want, strlen(want)), 0);
     ck_assert_int_eq(strncmp(resolve("a\nb@far.example"), want, strlen(want)), 0);
-    static const char *const bad[] = {"-u@far.example", "u@-bad.example", "u@192.0.2.1", "u@@example.com", "u%@example.com", "-u", "-u%far.example@example.com"};
-    static const char *const good[] = {"u", "@far.example", "u@far.example", "u@@far", "u@[192.0.2.1]", "u-@far.example", "u@far.example.", "u%far.example@example.com"};
+    static const char *const bad[] = {"-u@far.example",
+                                      "u@-bad.example",
+                                      "u@192.0.2.1",
+                                      "u@@example.com",
+                                      "u%@example.com",
+                                      "-u",
+                                      "-u%far.example@example.com"};
+    static const char *const good[] = {"u",
+                                       "@far.example",
+                                       "u@far.example",
+                                       "u@@far",
+                                       "u@[192.0.2.1]",
+                                       "u-@far.example",
+                                       "u@far.example.",
+                                       "u%far.example@example.com"};
     struct err err = ERR_INIT;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ck_assert_msg(route_address_is_malformed(route, str_from(bad[i]), &err) == 1, "%s", bad[i]);
@@ -255,8 +268,9 @@ END_TEST
 
 START_TEST(transports_refuse_before_the_maps_of_the_class)
 {
-    set.transport_maps = STR("inline:{{far.example = error:5.7.1 no mail}, {slow.example = retry:4.2.1 wait}, {no.example=error:never},"
-                             " {ghost@example.com = error:5.1.6 went away}, {a@v.example = error:5.7.1 unused}}");
+    set.transport_maps =
+        STR("inline:{{far.example = error:5.7.1 no mail}, {slow.example = retry:4.2.1 wait}, {no.example=error:never},"
+            " {ghost@example.com = error:5.1.6 went away}, {a@v.example = error:5.7.1 unused}}");
     ck_assert_str_eq(exists("x@far.example"), "550 5.7.1 no mail");
     ck_assert_str_eq(exists("x@slow.example"), "450 4.2.1 wait");
     ck_assert_str_eq(exists("x@no.example"), "550 5.1.1 never");

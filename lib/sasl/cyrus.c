@@ -39,14 +39,16 @@ int cyrus_prepare(struct str path, struct err *err)
     char *copy = mem_dup_str(path);
     int rc = sasl_set_path(SASL_PATH_TYPE_CONFIG, copy);
     mem_free(copy);
-    return rc == SASL_OK ? 0 : err_set(err, ERR_PERMANENT, "SASL configuration path " STR_FMT ": %s", STR_ARG(path),
-                                       sasl_errstring(rc, NULL, NULL));
+    return rc == SASL_OK ? 0
+                         : err_set(err, ERR_PERMANENT, "SASL configuration path " STR_FMT ": %s", STR_ARG(path),
+                                   sasl_errstring(rc, NULL, NULL));
 }
 
 // What an administrator must know. Lower levels hold passwords (SASL_LOG_PASS) and are never kept.
 int cyrus_log(void *context, int level, const char *message)
 {
-    static const char *const kinds[] = {[SASL_LOG_ERR] = "problem", [SASL_LOG_FAIL] = "failure", [SASL_LOG_WARN] = "problem"};
+    static const char *const kinds[] = {
+        [SASL_LOG_ERR] = "problem", [SASL_LOG_FAIL] = "failure", [SASL_LOG_WARN] = "problem"};
     struct cyrus_exchange *x = context;
     struct buf line = BUF_INIT;
 
@@ -72,8 +74,8 @@ int cyrus_set_security(sasl_conn_t *conn, unsigned security)
 {
     static const struct {
         unsigned ours, theirs;
-    } flags[] = {{SASL_NO_PLAINTEXT, SASL_SEC_NOPLAINTEXT},   {SASL_NO_ACTIVE, SASL_SEC_NOACTIVE},
-                 {SASL_NO_DICTIONARY, SASL_SEC_NODICTIONARY}, {SASL_NO_ANONYMOUS, SASL_SEC_NOANONYMOUS},
+    } flags[] = {{SASL_NO_PLAINTEXT, SASL_SEC_NOPLAINTEXT},        {SASL_NO_ACTIVE, SASL_SEC_NOACTIVE},
+                 {SASL_NO_DICTIONARY, SASL_SEC_NODICTIONARY},      {SASL_NO_ANONYMOUS, SASL_SEC_NOANONYMOUS},
                  {SASL_FORWARD_SECRECY, SASL_SEC_FORWARD_SECRECY}, {SASL_MUTUAL_AUTH, SASL_SEC_MUTUAL_AUTH}};
     sasl_security_properties_t props = {.min_ssf = 0, .max_ssf = 0}; // no security layers: TLS is for that
 

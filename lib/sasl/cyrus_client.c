@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // cyrus_client.c: shows credentials to a server with Cyrus SASL's mechanisms.
-// Trust: challenges come from servers and are hostile: Cyrus parses them, and a server may ask for long computations (SCRAM).
+// Trust: challenges come from servers and are hostile: Cyrus parses them, and a server may ask for long computations
+// (SCRAM).
 #include <sasl/saslutil.h>
 
 #include "lib/sasl/cyrus_impl.h"
@@ -8,18 +9,21 @@
 // What Cyrus asks for by callback; wiped when the exchange ends.
 struct cyrus_secret {
     char *username;
-    char *authzid; // "" none
+    char *authzid;       // "" none
     struct buf password; // a sasl_secret_t
 };
 
 int cyrus_client_init(struct str path, struct err *err)
 {
-    static const sasl_callback_t callbacks[] = {{SASL_CB_LOG, CYRUS_PROC(cyrus_log), NULL}, {SASL_CB_LIST_END, NULL, NULL}};
+    static const sasl_callback_t callbacks[] = {{SASL_CB_LOG, CYRUS_PROC(cyrus_log), NULL},
+                                                {SASL_CB_LIST_END, NULL, NULL}};
 
     if (cyrus_prepare(path, err) < 0)
         return -1;
     int rc = sasl_client_init(callbacks);
-    return rc == SASL_OK ? 0 : err_set(err, ERR_TEMPORARY, "SASL library initialization: %s", sasl_errstring(rc, NULL, NULL));
+    return rc == SASL_OK
+               ? 0
+               : err_set(err, ERR_TEMPORARY, "SASL library initialization: %s", sasl_errstring(rc, NULL, NULL));
 }
 
 void cyrus_client_end(void)
@@ -98,7 +102,8 @@ struct cyrus_exchange *cyrus_client_new(const struct cyrus_login *login, unsigne
     return NULL;
 }
 
-int cyrus_client_step(struct cyrus_exchange *x, const char *mechanisms, struct str challenge, struct cyrus_move *move_r, struct err *err)
+int cyrus_client_step(struct cyrus_exchange *x, const char *mechanisms, struct str challenge, struct cyrus_move *move_r,
+                      struct err *err)
 {
     struct buf bytes = BUF_INIT;
     const char *out = NULL, *chosen = NULL;

@@ -7,7 +7,7 @@
 
 #include "lib/sasl/cyrus.h"
 
-#define CYRUS_CALLBACKS 6
+#define CYRUS_CALLBACKS      6
 #define CYRUS_PROC(function) ((int (*)(void))(void (*)(void))(function))
 
 struct cyrus_exchange {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// cyrus_server.c: checks a client's credentials with Cyrus SASL: sasldb, saslauthd, SQL, LDAP, as its configuration says.
-// Trust: responses come from clients and are hostile; Cyrus parses them, which is why this runs in a process of its own.
+// cyrus_server.c: checks a client's credentials with Cyrus SASL: sasldb, saslauthd, SQL, LDAP, as its configuration
+// says. Trust: responses come from clients and are hostile; Cyrus parses them, which is why this runs in a process of
+// its own.
 #include <stdio.h>
 
 #include "lib/sasl/cyrus_impl.h"
@@ -9,12 +10,15 @@
 
 int cyrus_server_init(const char *app, struct str path, struct err *err)
 {
-    static const sasl_callback_t callbacks[] = {{SASL_CB_LOG, CYRUS_PROC(cyrus_log), NULL}, {SASL_CB_LIST_END, NULL, NULL}};
+    static const sasl_callback_t callbacks[] = {{SASL_CB_LOG, CYRUS_PROC(cyrus_log), NULL},
+                                                {SASL_CB_LIST_END, NULL, NULL}};
 
     if (cyrus_prepare(path, err) < 0)
         return -1;
     int rc = sasl_server_init(callbacks, app);
-    return rc == SASL_OK ? 0 : err_set(err, ERR_TEMPORARY, "SASL library initialization: %s", sasl_errstring(rc, NULL, NULL));
+    return rc == SASL_OK
+               ? 0
+               : err_set(err, ERR_TEMPORARY, "SASL library initialization: %s", sasl_errstring(rc, NULL, NULL));
 }
 
 void cyrus_server_end(void)
@@ -129,7 +133,8 @@ static void conclude(struct cyrus_exchange *x, int rc, struct sasl_answer *a)
                          str_from(sasl_errstring(rc, NULL, NULL)));
 }
 
-void cyrus_server_step(struct cyrus_exchange *x, const char *mechanism, struct str response, struct sasl_answer *answer_r)
+void cyrus_server_step(struct cyrus_exchange *x, const char *mechanism, struct str response,
+                       struct sasl_answer *answer_r)
 {
     struct buf bytes = BUF_INIT;
     const char *out = NULL;

@@ -13,7 +13,8 @@ bool dovecot_is_base64(struct str text)
         return false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        bool is_digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+        bool is_digit =
+            (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
         if (c == '=' && i + 2 >= text.len)
             padding++;
         else if (!is_digit || padding > 0)
@@ -64,7 +65,9 @@ static int add_mechanism(struct dovecot_greeting *g, struct str rest, struct err
     static const struct {
         const char *word;
         unsigned violates;
-    } flags[] = {{"plaintext", SASL_NO_PLAINTEXT}, {"active", SASL_NO_ACTIVE}, {"dictionary", SASL_NO_DICTIONARY},
+    } flags[] = {{"plaintext", SASL_NO_PLAINTEXT},
+                 {"active", SASL_NO_ACTIVE},
+                 {"dictionary", SASL_NO_DICTIONARY},
                  {"anonymous", SASL_NO_ANONYMOUS}};
     struct str name, word;
 
@@ -184,7 +187,12 @@ static void add_field(struct buf *b, const char *name, struct str value)
     buf_addf(b, "\t%s=", name);
     for (size_t i = 0; i < value.len; i++) {
         char c = value.ptr[i];
-        const char *escaped = c == '\0' ? "\0010" : c == '\001' ? "\0011" : c == '\t' ? "\001t" : c == '\r' ? "\001r" : c == '\n' ? "\001n" : NULL;
+        const char *escaped = c == '\0'     ? "\0010"
+                              : c == '\001' ? "\0011"
+                              : c == '\t'   ? "\001t"
+                              : c == '\r'   ? "\001r"
+                              : c == '\n'   ? "\001n"
+                                            : NULL;
         if (escaped != NULL)
             buf_add_cstr(b, escaped);
         else

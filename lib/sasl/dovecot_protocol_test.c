@@ -17,9 +17,17 @@ static int add_all(struct dovecot_greeting *g, const char *const *lines)
 
 START_TEST(greeting)
 {
-    static const char *const lines[] = {"VERSION\t1\t2", "MECH\tPLAIN\tplaintext", "MECH\tCRAM-MD5\tdictionary\tactive",
-                                        "MECH\tANONYMOUS\tanonymous", "MECH\tGSSAPI\tforward-secrecy\tmutual-auth",
-                                        "MECH\tEXTERNAL\tprivate", "SPID\t7", "CUID\t1", "COOKIE\tab", "DONE", NULL};
+    static const char *const lines[] = {"VERSION\t1\t2",
+                                        "MECH\tPLAIN\tplaintext",
+                                        "MECH\tCRAM-MD5\tdictionary\tactive",
+                                        "MECH\tANONYMOUS\tanonymous",
+                                        "MECH\tGSSAPI\tforward-secrecy\tmutual-auth",
+                                        "MECH\tEXTERNAL\tprivate",
+                                        "SPID\t7",
+                                        "CUID\t1",
+                                        "COOKIE\tab",
+                                        "DONE",
+                                        NULL};
     struct dovecot_greeting g;
     struct buf list = BUF_INIT;
 
@@ -43,9 +51,15 @@ END_TEST
 
 START_TEST(greeting_refused)
 {
-    static const char *const bad[][4] = {{"VERSION\t2\t0"}, {"VERSION"}, {"VERSION\tx"}, {"MECH"}, {"MECH\t"}, {"MECH\ta b"},
+    static const char *const bad[][4] = {{"VERSION\t2\t0"},
+                                         {"VERSION"},
+                                         {"VERSION\tx"},
+                                         {"MECH"},
+                                         {"MECH\t"},
+                                         {"MECH\ta b"},
                                          {"MECH\t0123456789012345678901234567890123456789012345678901234567890123456"},
-                                         {"SPID\t1", "DONE"}, {"VERSION\t1\t1", "DONE"}};
+                                         {"SPID\t1", "DONE"},
+                                         {"VERSION\t1\t1", "DONE"}};
     struct dovecot_greeting g;
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -99,14 +113,19 @@ END_TEST
 
 START_TEST(requests)
 {
-    struct sasl_peer peer = {.client_address = STR("192.0.2.1"), .client_port = STR("1234"), .server_address = STR("192.0.2.2"),
-                             .server_port = STR("25"), .is_encrypted = true, .certificate_name = STR("mallory")};
+    struct sasl_peer peer = {.client_address = STR("192.0.2.1"),
+                             .client_port = STR("1234"),
+                             .server_address = STR("192.0.2.2"),
+                             .server_port = STR("25"),
+                             .is_encrypted = true,
+                             .certificate_name = STR("mallory")};
     struct dovecot_request r = {7, STR("PLAIN"), STR("sm\ttp"), STR("AGE="), &peer};
     struct buf b = BUF_INIT;
 
     dovecot_add_auth(&b, &r);
-    ck_assert_str_eq(buf_cstr(&b), "AUTH\t7\tPLAIN\tservice=sm\001ttp\tnologin\tlip=192.0.2.2\tlport=25\trip=192.0.2.1\trport=1234"
-                                   "\tsecured\tresp=AGE=\n");
+    ck_assert_str_eq(buf_cstr(&b),
+                     "AUTH\t7\tPLAIN\tservice=sm\001ttp\tnologin\tlip=192.0.2.2\tlport=25\trip=192.0.2.1\trport=1234"
+                     "\tsecured\tresp=AGE=\n");
     r.response = STR_NULL;
     buf_clear(&b);
     dovecot_add_auth(&b, &r);
@@ -122,7 +141,9 @@ END_TEST
 
 START_TEST(base64)
 {
-    static const char *const good[] = {"", "AAAA", "QQ==", "QUE=", "+/+/"}, *const bad[] = {"A", "AAA", "A===", "=AAA", "AA=A", "A\tAA", "QQ==QQ=="};
+    static const char *const good[] = {"", "AAAA", "QQ==", "QUE=", "+/+/"}, *const bad[] = {
+                                                                                "A",    "AAA",   "A===",    "=AAA",
+                                                                                "AA=A", "A\tAA", "QQ==QQ=="};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         ck_assert_msg(dovecot_is_base64(str_from(good[i])), "%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -68,8 +68,8 @@ static void job_release(void *data) // nobody waits for it any more
     job_free(job);
 }
 
-static int step(struct sasl_client_exchange *x, struct str mechanisms, struct str challenge, int64_t deadline, struct job **job_r,
-                struct err *err) CO
+static int step(struct sasl_client_exchange *x, struct str mechanisms, struct str challenge, int64_t deadline,
+                struct job **job_r, struct err *err) CO
 {
     struct job *job = MEM_NEW(struct job);
 
@@ -125,7 +125,8 @@ static bool is_bearer_only(struct str mechanisms)
 struct sasl_client_exchange *sasl_client_begin(const struct sasl_login *login, struct str mechanisms, int64_t deadline,
                                                struct sasl_move *move_r, struct err *err)
 {
-    const struct cyrus_login cyrus = {login->service, login->host, login->username, login->password, login->sends_authzid};
+    const struct cyrus_login cyrus = {login->service, login->host, login->username, login->password,
+                                      login->sends_authzid};
     struct sasl_client_exchange *x = MEM_NEW(struct sasl_client_exchange);
     int rc;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
-// sasl_client.h: our own logins at other servers (RFC 4954): Cyrus SASL's mechanisms, and the two of OAuth bearer tokens.
+// sasl_client.h: our own logins at other servers (RFC 4954): Cyrus SASL's mechanisms, and the two of OAuth bearer
+// tokens.
 //
-// Everything that is sent and received is base64 here, as on the wire. Steps run as jobs: a hostile server may ask for long
-// computations. Credentials are copied, and wiped in the end.
+// Everything that is sent and received is base64 here, as on the wire. Steps run as jobs: a hostile server may ask for
+// long computations. Credentials are copied, and wiped in the end.
 #ifndef DROMOS_SASL_CLIENT_H
 #define DROMOS_SASL_CLIENT_H
 
@@ -18,7 +19,7 @@ struct sasl_login {
     unsigned security;             // enum sasl_security
     bool sends_authzid;
 };
-struct sasl_move { // what to say next
+struct sasl_move {        // what to say next
     struct buf mechanism; // of the first one
     struct buf response;
     bool has_response; // of the first one: there is an initial response, which may be empty
@@ -28,8 +29,9 @@ struct sasl_move { // what to say next
 void sasl_move_clear(struct sasl_move *m); // wipes
 
 struct sasl_client_exchange;
-// Chooses one of `mechanisms` (separated by blanks). XOAUTH2 and OAUTHBEARER, with the password as the token, are for servers
-// of which nothing else is left by filter and security options, unless Cyrus has a plugin for them. NULL with err: the reason.
+// Chooses one of `mechanisms` (separated by blanks). XOAUTH2 and OAUTHBEARER, with the password as the token, are for
+// servers of which nothing else is left by filter and security options, unless Cyrus has a plugin for them. NULL with
+// err: the reason.
 struct sasl_client_exchange *sasl_client_begin(const struct sasl_login *login, struct str mechanisms, int64_t deadline,
                                                struct sasl_move *move_r, struct err *err) CO MUST_CHECK;
 int sasl_client_answer(struct sasl_client_exchange *x, struct str challenge, int64_t deadline, struct sasl_move *move_r,

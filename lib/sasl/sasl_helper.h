@@ -3,8 +3,9 @@
 //
 // "open" brings a descriptor: a connection for one attempt, on which each request gets one "answer".
 // "mechanisms": encrypted=0|1, external (the name in a trusted client certificate, or "") -> mechanisms="PLAIN LOGIN".
-// "step": the first one with mechanism, encrypted, external, client_address, client_port, server_address and server_port, each with
-// response if there is one -> outcome (enum sasl_outcome), challenge, username, reason, log. "failed": reason.
+// "step": the first one with mechanism, encrypted, external, client_address, client_port, server_address and
+// server_port, each with response if there is one -> outcome (enum sasl_outcome), challenge, username, reason, log.
+// "failed": reason.
 #ifndef DROMOS_SASL_HELPER_H
 #define DROMOS_SASL_HELPER_H
 

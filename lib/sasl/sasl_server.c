@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// sasl_server.c: authentication of clients: chooses the way by smtpd_sasl_type, filters mechanisms, bounds what comes back.
-// Trust: what checks passwords is a peer: its answers are bounded and made printable. Suspends: for its answers.
+// sasl_server.c: authentication of clients: chooses the way by smtpd_sasl_type, filters mechanisms, bounds what comes
+// back. Trust: what checks passwords is a peer: its answers are bounded and made printable. Suspends: for its answers.
 #include "lib/base/log.h"
 #include "lib/sasl/sasl_server_impl.h"
 
@@ -31,8 +31,9 @@ struct sasl_server *sasl_server_open(struct service_context *ctx, struct err *er
         server->ops = &sasl_server_cyrus;
     else if (str_is_nocase(set->smtpd_sasl_type, STR("dovecot")))
         server->ops = &sasl_server_dovecot;
-    int rc = server->ops != NULL ? 0 : err_set(err, ERR_PERMANENT, "unsupported SASL server implementation: " STR_FMT,
-                                               STR_ARG(set->smtpd_sasl_type));
+    int rc = server->ops != NULL ? 0
+                                 : err_set(err, ERR_PERMANENT, "unsupported SASL server implementation: " STR_FMT,
+                                           STR_ARG(set->smtpd_sasl_type));
     if (rc == 0)
         rc = sasl_security_parse(set->smtpd_sasl_security_options, &server->security, err);
     if (rc == 0)
@@ -73,7 +74,8 @@ static int filter_matches(struct sasl_server *server, struct str mechanism, stru
     return server->filter == NULL ? 1 : match_list_has(server->filter, mechanism, err);
 }
 
-int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
+int sasl_server_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r,
+                           struct err *err)
 {
     struct buf all = BUF_INIT;
     struct str rest, name;
@@ -100,7 +102,8 @@ struct sasl_exchange *sasl_exchange_new(struct sasl_server *server, const struct
     return x;
 }
 
-void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r)
+void sasl_exchange_start(struct sasl_exchange *x, struct str mechanism, struct str response,
+                         struct sasl_answer *answer_r)
 {
     struct err err = ERR_INIT;
     int matches = filter_matches(x->server, mechanism, &err);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // sasl_server_cyrus.c: asks saslserver, the helper process that holds Cyrus SASL: one connection for each attempt.
 //
-// The helper is started before the jail with this process's settings; it cannot be started again from inside. When it is
-// gone, attempts fail for now and the process retires, for master to start a successor with a helper of its own.
+// The helper is started before the jail with this process's settings; it cannot be started again from inside. When it
+// is gone, attempts fail for now and the process retires, for master to start a successor with a helper of its own.
 // Trust: the helper is a peer: its answers are bounded. Suspends: for its answers.
 #include <errno.h>
 #include <sys/socket.h>
@@ -83,7 +83,8 @@ static void add_protection(struct ipc_msg *m, const struct sasl_peer *peer)
     ipc_add_str(m, "external", sasl_peer_external(peer));
 }
 
-static int helper_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
+static int helper_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r,
+                             struct err *err)
 {
     struct cyrus_helper *h = server->data;
     struct offer *offer = &h->offers[peer->is_encrypted][sasl_peer_external(peer).len > 0];
@@ -136,7 +137,8 @@ static void take_answer(const struct ipc_view *view, struct sasl_answer *a)
     int64_t outcome = ipc_int_or(view, "outcome", SASL_ANSWER_TEMPORARY);
     struct str challenge = ipc_str_or(view, "challenge", STR("")), log = ipc_str_or(view, "log", STR("")), line;
 
-    a->outcome = outcome >= SASL_ANSWER_CONTINUE && outcome < SASL_ANSWER_TEMPORARY ? (enum sasl_outcome)outcome : SASL_ANSWER_TEMPORARY;
+    a->outcome = outcome >= SASL_ANSWER_CONTINUE && outcome < SASL_ANSWER_TEMPORARY ? (enum sasl_outcome)outcome
+                                                                                    : SASL_ANSWER_TEMPORARY;
     if (challenge.len <= SASL_TOKEN_MAX && str_is_printable(challenge))
         buf_add_str(&a->challenge, challenge);
     buf_add_printable(&a->username, ipc_str_or(view, "username", STR("")), SASL_USER_MAX);
@@ -149,7 +151,8 @@ static void take_answer(const struct ipc_view *view, struct sasl_answer *a)
         sasl_answer_fail(a, SASL_ANSWER_TEMPORARY, STR("no user name"));
 }
 
-static void helper_step(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r)
+static void helper_step(struct sasl_exchange *x, struct str mechanism, struct str response,
+                        struct sasl_answer *answer_r)
 {
     struct err err = ERR_INIT;
     struct ipc_msg request = IPC_MSG_INIT;
@@ -167,8 +170,9 @@ static void helper_step(struct sasl_exchange *x, struct str mechanism, struct st
     if (ipc_call(x->data, &request, &view, answer_deadline(x->server), &err) == 0)
         take_answer(&view, answer_r);
     else
-        sasl_answer_fail(answer_r, SASL_ANSWER_TEMPORARY, err.kind == ERR_TIMEOUT ? STR("Authentication server timed out")
-                                                                                  : STR("Connection lost to authentication server"));
+        sasl_answer_fail(answer_r, SASL_ANSWER_TEMPORARY,
+                         err.kind == ERR_TIMEOUT ? STR("Authentication server timed out")
+                                                 : STR("Connection lost to authentication server"));
     buf_wipe(&request.data);
     ipc_msg_release(&request);
     note_loss(x->server);
@@ -179,4 +183,5 @@ static void helper_end(struct sasl_exchange *x)
     ipc_conn_free(x->data);
 }
 
-const struct sasl_server_ops sasl_server_cyrus = {"no mechanism available", helper_open, helper_close, helper_mechanisms, helper_step, helper_end};
+const struct sasl_server_ops sasl_server_cyrus = {"no mechanism available", helper_open, helper_close,
+                                                  helper_mechanisms,        helper_step, helper_end};

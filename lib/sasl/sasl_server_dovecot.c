@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
-// sasl_server_dovecot.c: asks a server that speaks Dovecot's authentication protocol: many requests on one kept connection.
+// sasl_server_dovecot.c: asks a server that speaks Dovecot's authentication protocol: many requests on one kept
+// connection.
 //
-// One coroutine reads the answers and wakes who waits. When the connection ends, everybody who waits gets a temporary failure,
-// and the next request connects anew.
-// Trust: the server is a hostile peer: lines are bounded, answers to nobody dropped. Suspends: for connections and answers.
+// One coroutine reads the answers and wakes who waits. When the connection ends, everybody who waits gets a temporary
+// failure, and the next request connects anew. Trust: the server is a hostile peer: lines are bounded, answers to
+// nobody dropped. Suspends: for connections and answers.
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -184,7 +185,8 @@ static struct dovecot_link *greet(struct stream *stream, int64_t deadline, struc
 
 static void connect_anew(struct dovecot_server *d, int64_t deadline, struct err *err) CO
 {
-    struct stream *stream = d->path.len > 0 ? connect_unix(d, deadline, err) : stream_connect(&d->addr, NULL, deadline, err);
+    struct stream *stream =
+        d->path.len > 0 ? connect_unix(d, deadline, err) : stream_connect(&d->addr, NULL, deadline, err);
 
     if (stream != NULL)
         d->link = greet(stream, deadline, err);
@@ -235,7 +237,8 @@ static int ask(struct sasl_exchange *x, struct dovecot_attempt *a, struct str li
 
     a->is_answered = false;
     list_append(&link->waiting, &a->link_item);
-    // One call for one line, past the stream's buffer, which the reader's coroutine owns. A server that reads nothing is none.
+    // One call for one line, past the stream's buffer, which the reader's coroutine owns. A server that reads nothing
+    // is none.
     if (send(stream_fd(link->stream), line.ptr, line.len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)line.len)
         link->has_ended = true;
     while (!a->is_answered && !link->has_ended)
@@ -253,13 +256,15 @@ static int ask(struct sasl_exchange *x, struct dovecot_attempt *a, struct str li
     return -1;
 }
 
-static void request(struct sasl_exchange *x, struct dovecot_attempt *a, struct buf *line, struct sasl_answer *answer_r) CO
+static void request(struct sasl_exchange *x, struct dovecot_attempt *a, struct buf *line,
+                    struct sasl_answer *answer_r) CO
 {
     struct err err = ERR_INIT;
 
     a->answer = answer_r;
     if (ask(x, a, buf_str(line), &err) < 0)
-        sasl_answer_fail(answer_r, SASL_ANSWER_TEMPORARY, err.kind == ERR_TIMEOUT ? STR("Authentication server timed out") : STR(LOST));
+        sasl_answer_fail(answer_r, SASL_ANSWER_TEMPORARY,
+                         err.kind == ERR_TIMEOUT ? STR("Authentication server timed out") : STR(LOST));
     a->is_open = answer_r->outcome == SASL_ANSWER_CONTINUE;
     buf_wipe(line);
 }
@@ -293,15 +298,17 @@ static void start(struct sasl_exchange *x, struct str mechanism, struct str resp
     request(x, a, &line, answer_r);
 }
 
-static void dovecot_step(struct sasl_exchange *x, struct str mechanism, struct str response, struct sasl_answer *answer_r)
+static void dovecot_step(struct sasl_exchange *x, struct str mechanism, struct str response,
+                         struct sasl_answer *answer_r)
 {
     struct dovecot_attempt *a = x->data;
     struct buf line = BUF_INIT;
 
     co_assert_running();
     if (response.ptr != NULL && !dovecot_is_base64(response)) {
-        sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED, mechanism.ptr != NULL ? STR("Invalid base64 data in initial response")
-                                                                              : STR("Invalid base64 data in continued response"));
+        sasl_answer_fail(answer_r, SASL_ANSWER_REFUSED,
+                         mechanism.ptr != NULL ? STR("Invalid base64 data in initial response")
+                                               : STR("Invalid base64 data in continued response"));
     } else if (mechanism.ptr != NULL) {
         start(x, mechanism, response, answer_r);
     } else if (a == NULL || !a->is_open || a->link->has_ended) {
@@ -331,7 +338,8 @@ static void dovecot_end(struct sasl_exchange *x)
 
 // ---- The process's
 
-static int dovecot_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r, struct err *err)
+static int dovecot_mechanisms(struct sasl_server *server, const struct sasl_peer *peer, struct buf *list_r,
+                              struct err *err)
 {
     co_assert_running();
     struct dovecot_server *d = server->data;
@@ -346,7 +354,8 @@ static int dovecot_mechanisms(struct sasl_server *server, const struct sasl_peer
     return 0;
 }
 
-// "inet:host:port"; else a path, "unix:" in front of it or not. One below the queue directory also works in a chroot there.
+// "inet:host:port"; else a path, "unix:" in front of it or not. One below the queue directory also works in a chroot
+// there.
 static int parse_path(struct dovecot_server *d, const struct settings *set, struct err *err)
 {
     struct str path = set->smtpd_sasl_path, host;
@@ -361,8 +370,10 @@ static int parse_path(struct dovecot_server *d, const struct settings *set, stru
             host = str_slice(host, 1, host.len - 1);
         if (str_is_nocase(host, STR("localhost")))
             host = STR("127.0.0.1");
-        if (net_port_by_name(str_slice(path, (size_t)(colon + 1), path.len), &port) < 0 || net_addr_parse(host, port, &d->addr) < 0)
-            return err_set(err, ERR_PERMANENT, "smtpd_sasl_path: no address and port: " STR_FMT, STR_ARG(set->smtpd_sasl_path));
+        if (net_port_by_name(str_slice(path, (size_t)(colon + 1), path.len), &port) < 0 ||
+            net_addr_parse(host, port, &d->addr) < 0)
+            return err_set(err, ERR_PERMANENT, "smtpd_sasl_path: no address and port: " STR_FMT,
+                           STR_ARG(set->smtpd_sasl_path));
         return 0;
     }
     if (str_starts(path, STR("unix:")))
@@ -393,4 +404,5 @@ static void dovecot_close(void *data)
     mem_free(d);
 }
 
-const struct sasl_server_ops sasl_server_dovecot = {"Invalid authentication mechanism", dovecot_open, dovecot_close, dovecot_mechanisms, dovecot_step, dovecot_end};
+const struct sasl_server_ops sasl_server_dovecot = {
+    "Invalid authentication mechanism", dovecot_open, dovecot_close, dovecot_mechanisms, dovecot_step, dovecot_end};

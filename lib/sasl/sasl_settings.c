@@ -7,8 +7,8 @@ int sasl_security_parse(struct str options, unsigned *flags_r, struct err *err)
     static const struct {
         const char *name;
         unsigned flag;
-    } words[] = {{"noplaintext", SASL_NO_PLAINTEXT},   {"noactive", SASL_NO_ACTIVE},
-                 {"nodictionary", SASL_NO_DICTIONARY}, {"noanonymous", SASL_NO_ANONYMOUS},
+    } words[] = {{"noplaintext", SASL_NO_PLAINTEXT},        {"noactive", SASL_NO_ACTIVE},
+                 {"nodictionary", SASL_NO_DICTIONARY},      {"noanonymous", SASL_NO_ANONYMOUS},
                  {"forward_secrecy", SASL_FORWARD_SECRECY}, {"mutual_auth", SASL_MUTUAL_AUTH}};
     struct str word;
 

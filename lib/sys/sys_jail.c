@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // sys_jail.c: chroot, seccomp and Landlock: what a process that reads hostile input can still ask of the kernel.
 //
-// The seccomp part is a list of refusals, not of permissions: libraries differ too much for the latter, and a process without
-// root that cannot start a program, trace, mount or load anything has little left. Landlock closes the file system.
+// The seccomp part is a list of refusals, not of permissions: libraries differ too much for the latter, and a process
+// without root that cannot start a program, trace, mount or load anything has little left. Landlock closes the file
+// system.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -48,7 +49,8 @@ static int allow(int ruleset, const char *path, uint64_t rights, struct err *err
         return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : err_errno(err, "open %s", path);
     struct stat st;
     if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
-        rights &= LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE;
+        rights &=
+            LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE;
     struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = fd};
     long rc = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
     int saved = errno;
@@ -60,7 +62,8 @@ static int allow(int ruleset, const char *path, uint64_t rights, struct err *err
 static int restrict_files(unsigned flags, const char *const *read_dirs, const char *const *write_dirs, struct err *err)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (SYS_SANITIZED || abi < 1 || (abi < 2 && (flags & JAIL_WRITE_FILES))) // ABI 1 forbids renaming between directories
+    if (SYS_SANITIZED || abi < 1 ||
+        (abi < 2 && (flags & JAIL_WRITE_FILES))) // ABI 1 forbids renaming between directories
         return 0;
     struct ruleset all = {.fs = FS_READ | FS_WRITE | LANDLOCK_ACCESS_FS_EXECUTE};
     all.fs |= (abi >= 2 ? (uint64_t)FS_REFER : 0) | (abi >= 3 ? (uint64_t)FS_TRUNCATE : 0);
@@ -87,16 +90,59 @@ static int restrict_files(unsigned flags, const char *const *read_dirs, const ch
 /* long: table */
 static const int refused[] = {
     SCMP_SYS(ptrace), // first: see SYS_SANITIZED
-    SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp), SCMP_SYS(pidfd_getfd),
-    SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(open_tree), SCMP_SYS(move_mount),
-    SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(unshare),
-    SCMP_SYS(setns), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
-    SCMP_SYS(kexec_file_load), SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
-    SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
-    SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(reboot), SCMP_SYS(acct), SCMP_SYS(quotactl), SCMP_SYS(settimeofday),
-    SCMP_SYS(clock_settime), SCMP_SYS(adjtimex), SCMP_SYS(clock_adjtime), SCMP_SYS(sethostname), SCMP_SYS(setdomainname),
-    SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(modify_ldt), SCMP_SYS(personality), SCMP_SYS(mknod), SCMP_SYS(mknodat),
-    SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at), SCMP_SYS(syslog), SCMP_SYS(vhangup), SCMP_SYS(fanotify_init),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(kcmp),
+    SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(mount),
+    SCMP_SYS(umount2),
+    SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot),
+    SCMP_SYS(open_tree),
+    SCMP_SYS(move_mount),
+    SCMP_SYS(fsopen),
+    SCMP_SYS(fsconfig),
+    SCMP_SYS(fsmount),
+    SCMP_SYS(fspick),
+    SCMP_SYS(mount_setattr),
+    SCMP_SYS(unshare),
+    SCMP_SYS(setns),
+    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module),
+    SCMP_SYS(delete_module),
+    SCMP_SYS(kexec_load),
+    SCMP_SYS(kexec_file_load),
+    SCMP_SYS(bpf),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register),
+    SCMP_SYS(keyctl),
+    SCMP_SYS(add_key),
+    SCMP_SYS(request_key),
+    SCMP_SYS(swapon),
+    SCMP_SYS(swapoff),
+    SCMP_SYS(reboot),
+    SCMP_SYS(acct),
+    SCMP_SYS(quotactl),
+    SCMP_SYS(settimeofday),
+    SCMP_SYS(clock_settime),
+    SCMP_SYS(adjtimex),
+    SCMP_SYS(clock_adjtime),
+    SCMP_SYS(sethostname),
+    SCMP_SYS(setdomainname),
+    SCMP_SYS(iopl),
+    SCMP_SYS(ioperm),
+    SCMP_SYS(modify_ldt),
+    SCMP_SYS(personality),
+    SCMP_SYS(mknod),
+    SCMP_SYS(mknodat),
+    SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(name_to_handle_at),
+    SCMP_SYS(syslog),
+    SCMP_SYS(vhangup),
+    SCMP_SYS(fanotify_init),
 };
 
 // Left are AF_UNIX 1, AF_INET 2, AF_INET6 10 and AF_NETLINK 16.
@@ -111,8 +157,8 @@ static int add_refusals(scmp_filter_ctx filter, unsigned flags)
     uint32_t eperm = SCMP_ACT_ERRNO(EPERM);
     for (size_t i = SYS_SANITIZED; i < sizeof refused / sizeof refused[0]; i++)
         seccomp_rule_add(filter, eperm, refused[i], 0); // fails for calls that this architecture has not
-    if (!(flags & JAIL_EXEC) &&
-        (seccomp_rule_add(filter, eperm, SCMP_SYS(execve), 0) < 0 || seccomp_rule_add(filter, eperm, SCMP_SYS(execveat), 0) < 0))
+    if (!(flags & JAIL_EXEC) && (seccomp_rule_add(filter, eperm, SCMP_SYS(execve), 0) < 0 ||
+                                 seccomp_rule_add(filter, eperm, SCMP_SYS(execveat), 0) < 0))
         return -1;
     int rc = refuse_family(filter, SCMP_CMP_GT, AF_NETLINK) | refuse_family(filter, SCMP_CMP_EQ, AF_UNSPEC);
     for (unsigned family = AF_INET + 1; family < AF_NETLINK; family++)

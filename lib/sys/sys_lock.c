@@ -10,7 +10,8 @@
 
 int sys_flock(int fd, enum sys_lock kind, bool waits)
 {
-    static const int operations[] = {[SYS_LOCK_SHARED] = LOCK_SH, [SYS_LOCK_EXCLUSIVE] = LOCK_EX, [SYS_LOCK_NONE] = LOCK_UN};
+    static const int operations[] = {
+        [SYS_LOCK_SHARED] = LOCK_SH, [SYS_LOCK_EXCLUSIVE] = LOCK_EX, [SYS_LOCK_NONE] = LOCK_UN};
     while (flock(fd, operations[kind] | (waits ? 0 : LOCK_NB)) < 0) {
         if (errno == EWOULDBLOCK)
             return 0;
@@ -22,7 +23,8 @@ int sys_flock(int fd, enum sys_lock kind, bool waits)
 
 int sys_fcntl_lock(int fd, enum sys_lock kind, bool waits)
 {
-    static const short types[] = {[SYS_LOCK_SHARED] = F_RDLCK, [SYS_LOCK_EXCLUSIVE] = F_WRLCK, [SYS_LOCK_NONE] = F_UNLCK};
+    static const short types[] = {
+        [SYS_LOCK_SHARED] = F_RDLCK, [SYS_LOCK_EXCLUSIVE] = F_WRLCK, [SYS_LOCK_NONE] = F_UNLCK};
     struct flock lock = {.l_type = types[kind], .l_whence = SEEK_SET};
     while (fcntl(fd, waits ? F_SETLKW : F_SETLK, &lock) < 0) {
         if (errno == EACCES || errno == EAGAIN)
@@ -57,8 +59,8 @@ int sys_pid_lock(const char *path, struct err *err)
         int saved = errno;
         pid_t holder = read_pid(fd);
         close(fd);
-        return err_set(err, ERR_TEMPORARY, "open lock file %s: unable to set exclusive lock: %s (process %d holds it)", path,
-                       strerror(rc == 0 ? EAGAIN : saved), (int)holder);
+        return err_set(err, ERR_TEMPORARY, "open lock file %s: unable to set exclusive lock: %s (process %d holds it)",
+                       path, strerror(rc == 0 ? EAGAIN : saved), (int)holder);
     }
     char text[40];
     int len = snprintf(text, sizeof text, "%32d\n", (int)getpid());

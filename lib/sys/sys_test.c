@@ -145,7 +145,8 @@ START_TEST(spawn_places_descriptors)
     ck_assert_int_eq(pipe(ends), 0);
     ck_assert_int_eq(pipe(other), 0);
     int fds[] = {other[1], ends[1]}; // must become 3 and 4, although both numbers may be in use
-    const char *argv[] = {"sh", "-c", "printf %s \"$V\" >&4; test ! -e /dev/fd/5 || echo leak >&4; read x || exit 7", NULL};
+    const char *argv[] = {"sh", "-c", "printf %s \"$V\" >&4; test ! -e /dev/fd/5 || echo leak >&4; read x || exit 7",
+                          NULL};
     const char *envp[] = {"V=ok", NULL};
     struct sys_spawn how = {"/bin/sh", argv, envp, fds, 2, 3, false, false};
     pid_t pid;

@@ -134,8 +134,8 @@ int sys_become_with_groups(const struct sys_user *user, const struct sys_groups 
     if (setgroups((size_t)groups->count, groups->ids) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
         setresuid(user->uid, user->uid, user->uid) < 0)
         return err_errno(err, "become user %s", user->name);
-    if (setuid(0) == 0 || seteuid(0) == 0 || getuid() != user->uid || geteuid() != user->uid ||
-        getgid() != user->gid || getegid() != user->gid)
+    if (setuid(0) == 0 || seteuid(0) == 0 || getuid() != user->uid || geteuid() != user->uid || getgid() != user->gid ||
+        getegid() != user->gid)
         return err_set(err, ERR_BUG, "became user %s, but root can come back", user->name);
     return 0;
 }

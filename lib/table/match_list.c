@@ -26,9 +26,9 @@ struct match_list {
     unsigned flags;
     struct match_item *items;
     size_t count, capacity;
-    struct map names;      // plain names, when no item is negated
+    struct map names; // plain names, when no item is negated
     bool has_negated;
-    bool has_other;        // items besides names that a name may match
+    bool has_other; // items besides names that a name may match
     struct arena arena;
 };
 
@@ -157,7 +157,8 @@ struct match_list *match_list_open(struct str list, unsigned flags, struct err *
     return NULL;
 }
 
-struct match_list *match_list_open_domains(struct str list, unsigned flags, const char *parameter, struct str parents, struct err *err)
+struct match_list *match_list_open_domains(struct str list, unsigned flags, const char *parameter, struct str parents,
+                                           struct err *err)
 {
     struct str word;
     while (str_token(&parents, ", \t\r\n", &word))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// table_address.c: looks an address up under its documented sequence of keys, each in quoted and, where that differs, plain form.
+// table_address.c: looks an address up under its documented sequence of keys, each in quoted and, where that differs,
+// plain form.
 //
 // Suspends: where the tables do.
 #include "lib/mail/address.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // table_cache.c: lmdb:, hash: and btree: opened with TABLE_WRITE: FILE.lmdb, read and changed in place by one process.
 //
-// What a cache holds can be found out again: changes are not synced one by one, and a file that is damaged is begun anew.
-// Keys and values end in NUL, as Postfix writes them. Limits: KEY_MAX, MAP_MAX bytes of file.
+// What a cache holds can be found out again: changes are not synced one by one, and a file that is damaged is begun
+// anew. Keys and values end in NUL, as Postfix writes them. Limits: KEY_MAX, MAP_MAX bytes of file.
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -12,10 +12,10 @@
 #include "lib/sys/sys.h"
 #include "lib/table/table_cache_impl.h"
 
-#define KEY_MAX   510
-#define MAP_START ((size_t)64 * 1024 * 1024)
-#define MAP_MAX   ((size_t)16 * 1024 * 1024 * 1024)
-#define FILE_MODE 0600
+#define KEY_MAX    510
+#define MAP_START  ((size_t)64 * 1024 * 1024)
+#define MAP_MAX    ((size_t)16 * 1024 * 1024 * 1024)
+#define FILE_MODE  0600
 #define LOCK_TRIES 100
 
 struct cache {
@@ -86,9 +86,12 @@ static int lock_file(struct cache *c, const struct table_watch *w, struct err *e
     if (geteuid() == 0 && w->dirfd >= 0 && fstat(w->dirfd, &dir) == 0 && fchown(c->lock_fd, dir.st_uid, dir.st_gid) < 0)
         return err_errno(err, "chown %s", c->path);
     switch (wait_for_lock(c->lock_fd)) {
-    case 1: return 0;
-    case 0: return err_set(err, ERR_TEMPORARY, "database %s is in use by another process", c->path);
-    default: return err_errno(err, "lock %s", c->path);
+    case 1:
+        return 0;
+    case 0:
+        return err_set(err, ERR_TEMPORARY, "database %s is in use by another process", c->path);
+    default:
+        return err_errno(err, "lock %s", c->path);
     }
 }
 
@@ -235,4 +238,5 @@ int table_cache_delete(struct table *t, struct str key, struct err *err)
     return rc == 0 ? 1 : rc == MDB_NOTFOUND ? 0 : fail(c, rc, err);
 }
 
-const struct table_type table_type_cache = {"cache", true, false, cache_open, cache_lookup, NULL, cache_close, TABLE_TYPE_REPORTS};
+const struct table_type table_type_cache = {"cache",      true, false,       cache_open,
+                                            cache_lookup, NULL, cache_close, TABLE_TYPE_REPORTS};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// table_cache_impl.h: the tables that can be changed: caches on LMDB, and those of the proxywrite service. Private to lib/table.
+// table_cache_impl.h: the tables that can be changed: caches on LMDB, and those of the proxywrite service. Private to
+// lib/table.
 #ifndef DROMOS_TABLE_TABLE_CACHE_IMPL_H
 #define DROMOS_TABLE_TABLE_CACHE_IMPL_H
 

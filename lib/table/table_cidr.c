@@ -96,8 +96,10 @@ static bool parse_pattern(struct cidr_parser *p, unsigned line, struct str text,
     if (parse_with_host_bits(text, &meant)) {
         struct buf network = BUF_INIT;
         add_network(&network, &meant);
-        log_warn("cidr map %s, line %u: non-null host address bits in \"" STR_FMT "\", perhaps you should use \"%s\" instead: "
-                 "skipping this rule", p->source, line, STR_ARG(text), buf_cstr(&network));
+        log_warn("cidr map %s, line %u: non-null host address bits in \"" STR_FMT
+                 "\", perhaps you should use \"%s\" instead: "
+                 "skipping this rule",
+                 p->source, line, STR_ARG(text), buf_cstr(&network));
         buf_release(&network);
     } else {
         log_warn("cidr map %s, line %u: bad %s \"" STR_FMT "\": skipping this rule", p->source, line,

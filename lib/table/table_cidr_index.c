@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // table_cidr_index.c: which of many networks in file order is the first that holds an address, by binary search.
 //
-// Networks are nested or disjoint. Walking through their ends in address order, the innermost open network knows the lowest
-// file position among itself and those around it; that is the answer up to the next end. Memory: two edges a network.
+// Networks are nested or disjoint. Walking through their ends in address order, the innermost open network knows the
+// lowest file position among itself and those around it; that is the answer up to the next end. Memory: two edges a
+// network.
 #include <netinet/in.h>
 #include <stdlib.h>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // table_client.c: a pool of connections to database servers, used by jobs.
 //
-// Limits: KEPT_MAX idle connections, HOSTS_MAX hosts. A job that outlives its waiter keeps the pool alive until it ends.
+// Limits: KEPT_MAX idle connections, HOSTS_MAX hosts. A job that outlives its waiter keeps the pool alive until it
+// ends.
 #include <stdlib.h>
 
 #include "lib/table/table_client_impl.h"
@@ -33,7 +34,7 @@ struct table_client {
     struct kept kept[KEPT_MAX];
     size_t kept_count;
     int64_t idle_ms, retry_ms;
-    unsigned users; // the table and its jobs
+    unsigned users;     // the table and its jobs
     struct err failure; // of the last connection
 };
 
@@ -46,8 +47,8 @@ struct job {
     struct table_request request;
 };
 
-struct table_client *table_client_new(const struct table_client_ops *ops, struct table_source *source, void *setup, struct str hosts,
-                                      const char *default_host)
+struct table_client *table_client_new(const struct table_client_ops *ops, struct table_source *source, void *setup,
+                                      struct str hosts, const char *default_host)
 {
     struct table_client *c = MEM_NEW(struct table_client);
     struct str name;
@@ -186,7 +187,8 @@ static struct job *new_job(struct table_client *c, struct str key)
     job->client = c;
     c->users++;
     job->key = mem_dup_str(key);
-    job->request = (struct table_request){.source = &c->source, .setup = c->setup, .key = str_from(job->key), .err = ERR_INIT};
+    job->request =
+        (struct table_request){.source = &c->source, .setup = c->setup, .key = str_from(job->key), .err = ERR_INIT};
     return job;
 }
 

@@ -132,6 +132,9 @@ static int randmap_lookup(struct table *t, struct str key, struct buf *value_r, 
     return 1;
 }
 
-const struct table_type table_type_unionmap = {"unionmap", false, false, compound_open, unionmap_lookup, NULL, compound_close, 0};
-const struct table_type table_type_pipemap = {"pipemap", false, false, compound_open, pipemap_lookup, NULL, compound_close, 0};
-const struct table_type table_type_randmap = {"randmap", false, false, randmap_open, randmap_lookup, NULL, randmap_close, 0};
+const struct table_type table_type_unionmap = {"unionmap",      false, false,          compound_open,
+                                               unionmap_lookup, NULL,  compound_close, 0};
+const struct table_type table_type_pipemap = {"pipemap",      false, false,          compound_open,
+                                              pipemap_lookup, NULL,  compound_close, 0};
+const struct table_type table_type_randmap = {"randmap",      false, false,         randmap_open,
+                                              randmap_lookup, NULL,  randmap_close, 0};

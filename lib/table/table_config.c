@@ -135,7 +135,8 @@ int table_config_int(struct table_config *c, const char *key, int64_t otherwise,
 
     *value_r = otherwise;
     if (text.len > 0 && (str_to_i64(text, value_r) < 0 || *value_r < 0))
-        return err_set(err, ERR_PERMANENT, "%s: bad numerical configuration: %s = " STR_FMT, c->name, key, STR_ARG(text));
+        return err_set(err, ERR_PERMANENT, "%s: bad numerical configuration: %s = " STR_FMT, c->name, key,
+                       STR_ARG(text));
     return 0;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// table_impl.h: what the table types share: the registry's function table, watched files, logical lines. Private to lib/table.
+// table_impl.h: what the table types share: the registry's function table, watched files, logical lines. Private to
+// lib/table.
 #ifndef DROMOS_TABLE_TABLE_IMPL_H
 #define DROMOS_TABLE_TABLE_IMPL_H
 
@@ -51,7 +52,8 @@ struct table_type {
     void *(*open)(struct table *t, struct err *err); // NULL: failed; file types take their watches here
     // 1, 0, -1; the value is appended to the empty *value_r. May suspend: entered from a coroutine then.
     int (*lookup)(struct table *t, struct str key, struct buf *value_r, struct err *err);
-    int (*next)(struct table *t, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err); // may be NULL
+    int (*next)(struct table *t, size_t *cursor, struct str *key_r, struct str *value_r,
+                struct err *err); // may be NULL
     void (*close)(void *data);
     unsigned traits;
 };
@@ -63,16 +65,17 @@ enum table_type_traits {
 };
 extern const struct table_type table_type_lmdb, table_type_hash, table_type_btree, table_type_texthash, table_type_cidr,
     table_type_static, table_type_inline, table_type_fail, table_type_environ, table_type_internal, table_type_unix,
-    table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap, table_type_regexp, table_type_pcre, table_type_tcp,
-    table_type_socketmap, table_type_memcache, table_type_cdb, table_type_proxy, table_type_proxy_full;
+    table_type_nis, table_type_unionmap, table_type_pipemap, table_type_randmap, table_type_regexp, table_type_pcre,
+    table_type_tcp, table_type_socketmap, table_type_memcache, table_type_cdb, table_type_proxy, table_type_proxy_full;
 void table_add_types(const struct table_type *const *more); // ends with NULL
 // NULL: err says why not.
 const struct table_type *table_type_choose(struct str name, bool is_proxied, unsigned flags, struct err *err);
 
 int table_compound_owner(const struct table *t, uid_t *uid_r); // as table_owner: the least trusted of those inside
 struct table_watch *table_add_watch(struct table *t, const char *path); // taken as it is now
-void table_note_change(const char *name);                              // this process must start anew to see it
-// Files of match lists, which are never read again: table_needs_restart looks at them. Not released before the process ends.
+void table_note_change(const char *name);                               // this process must start anew to see it
+// Files of match lists, which are never read again: table_needs_restart looks at them. Not released before the process
+// ends.
 void table_watch_list_file(const char *path);
 
 // ---- Tables in memory: what texthash, inline and an index without its file become.
@@ -106,10 +109,10 @@ int cdb_reader_get(struct cdb_reader *r, struct str key, struct buf *value_r, st
 int cdb_reader_next(struct cdb_reader *r, size_t *cursor, struct str *key_r, struct str *value_r, struct err *err);
 void cdb_reader_close(struct cdb_reader *r);
 #else
-#define cdb_reader_open(watch, err)                     ((struct cdb_reader *)NULL)
-#define cdb_reader_get(reader, key, value_r, err)       (-1)
+#define cdb_reader_open(watch, err)                      ((struct cdb_reader *)NULL)
+#define cdb_reader_get(reader, key, value_r, err)        (-1)
 #define cdb_reader_next(reader, cursor, key, value, err) (-1)
-#define cdb_reader_close(reader)                        ((void)(reader))
+#define cdb_reader_close(reader)                         ((void)(reader))
 #endif
 // Rebuilds PATH.lmdb from the text PATH. The caller's rights decide whether that works.
 int table_rebuild_index(const char *path, unsigned flags, struct err *err);
@@ -117,12 +120,12 @@ int table_rebuild_index(const char *path, unsigned flags, struct err *err);
 // ---- Logical lines: physical lines joined while the next begins with a blank; comment and empty lines left out.
 #define TABLE_LINE_MAX (TABLE_VALUE_MAX + TABLE_KEY_MAX)
 struct table_lines;
-struct table_lines *table_lines_open_fd(int fd, const char *path); // takes fd
+struct table_lines *table_lines_open_fd(int fd, const char *path);                                  // takes fd
 int table_lines_next(struct table_lines *l, struct str *text_r, unsigned *line_r, struct err *err); // 1, 0 end, -1
 void table_lines_close(struct table_lines *l);
 
-// Is the first entry written as aliases(5) wants it ("name: value")? An alias file that is used through hash: must not be read,
-// and its index not rebuilt, by the other grammar.
+// Is the first entry written as aliases(5) wants it ("name: value")? An alias file that is used through hash: must not
+// be read, and its index not rebuilt, by the other grammar.
 bool table_text_looks_like_aliases(const struct table_watch *w);
 struct table_text *table_text_open_fd(int fd, const char *path, unsigned flags); // takes fd
 

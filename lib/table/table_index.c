@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // table_index.c: the indexed types lmdb:, hash: and btree:; FILE.lmdb is the index of the text FILE.
 //
-// hash: and btree: prefer a fresh index, FILE.lmdb or else FILE.cdb; an old or missing one is rebuilt when nothing speaks against
-// writing there, else the text is read into memory. lmdb: is the index alone, as in Postfix.
+// hash: and btree: prefer a fresh index, FILE.lmdb or else FILE.cdb; an old or missing one is rebuilt when nothing
+// speaks against writing there, else the text is read into memory. lmdb: is the index alone, as in Postfix.
 #include <errno.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@
 #include "lib/table/table_impl.h"
 
 struct index {
-    struct lmdb_reader *lmdb;    // one of the three
+    struct lmdb_reader *lmdb; // one of the three
     struct cdb_reader *cdb;
     struct table_memory *memory;
 };

@@ -57,8 +57,9 @@ static int log_in(LDAP *ldap, const struct ldap_setup *setup, struct table_confi
     buf_addf(&properties, "minssf=%d", (int)setup->sasl_minssf);
     ldap_set_option(ldap, LDAP_OPT_X_SASL_SECPROPS, properties.ptr);
     buf_release(&properties);
-    return ldap_sasl_interactive_bind_s(ldap, NULL, table_config_has(c, "sasl_mechs") ? table_config_str(c, "sasl_mechs", "").ptr : NULL,
-                                        NULL, NULL, LDAP_SASL_QUIET, answer_sasl, c);
+    return ldap_sasl_interactive_bind_s(
+        ldap, NULL, table_config_has(c, "sasl_mechs") ? table_config_str(c, "sasl_mechs", "").ptr : NULL, NULL, NULL,
+        LDAP_SASL_QUIET, answer_sasl, c);
 }
 
 static void set_options(LDAP *ldap, const struct ldap_setup *setup)
@@ -118,7 +119,8 @@ static void compose_uris(struct ldap_setup *setup, struct str hosts, int64_t por
     }
 }
 
-static int take_attributes(struct ldap_setup *setup, struct table_config *c, const char *key, const char *otherwise, unsigned kind)
+static int take_attributes(struct ldap_setup *setup, struct table_config *c, const char *key, const char *otherwise,
+                           unsigned kind)
 {
     struct str list = table_config_str(c, key, otherwise), name;
 
@@ -166,7 +168,8 @@ static int take_numbers(struct ldap_setup *setup, const struct table_source *s, 
     struct table_config *c = s->config;
     int64_t port;
 
-    if (table_config_int(c, "server_port", 389, &port, err) < 0 || table_config_int(c, "version", 3, &setup->version, err) < 0 ||
+    if (table_config_int(c, "server_port", 389, &port, err) < 0 ||
+        table_config_int(c, "version", 3, &setup->version, err) < 0 ||
         table_config_int(c, "timeout", 10, &setup->timeout, err) < 0 ||
         table_config_int(c, "dereference", 0, &setup->dereference, err) < 0 ||
         table_config_int(c, "recursion_limit", 1000, &setup->recursion_limit, err) < 0 ||
@@ -186,7 +189,8 @@ static int take_setup(struct ldap_setup *setup, struct table_source *s, struct e
 {
     struct table_config *c = s->config;
 
-    if (table_source_take_template(s, table_config_str(c, "query_filter", "(mailacceptinggeneralid=%s)"), &s->query, err) < 0 ||
+    if (table_source_take_template(s, table_config_str(c, "query_filter", "(mailacceptinggeneralid=%s)"), &s->query,
+                                   err) < 0 ||
         table_source_take_template(s, table_config_str(c, "search_base", ""), &setup->base, err) < 0 ||
         take_numbers(setup, s, err) < 0 || take_bind(setup, c, err) < 0 || take_scope(setup, c, err) < 0)
         return -1;
@@ -235,4 +239,5 @@ static void ldap_table_close(void *data)
     table_client_free(data);
 }
 
-const struct table_type table_type_ldap = {"ldap", true, false, ldap_open, ldap_lookup, NULL, ldap_table_close, TABLE_TYPE_REPORTS};
+const struct table_type table_type_ldap = {
+    "ldap", true, false, ldap_open, ldap_lookup, NULL, ldap_table_close, TABLE_TYPE_REPORTS};

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: ISC
 // table_ldap_query.c: one LDAP search and what its entries refer to.
 //
-// An entry with a terminal attribute gives only that; one with a special attribute (a name or URL) gives what that leads to, and no
-// leaf attribute. Limits: recursion_limit deep, expansion_limit and TABLE_ROWS_MAX values, SEARCHES_MAX searches.
+// An entry with a terminal attribute gives only that; one with a special attribute (a name or URL) gives what that
+// leads to, and no leaf attribute. Limits: recursion_limit deep, expansion_limit and TABLE_ROWS_MAX values,
+// SEARCHES_MAX searches.
 #include <ctype.h>
 #include <strings.h>
 
 #include "lib/table/table_ldap_impl.h"
 
-#define SEARCHES_MAX  10000
-#define DEPTH_MAX     100 // of recursion_limit, as each step takes stack
+#define SEARCHES_MAX 10000
+#define DEPTH_MAX    100 // of recursion_limit, as each step takes stack
 
 struct search {
     LDAP *ldap;
@@ -52,7 +53,8 @@ static int follow(struct search *s, const struct berval *value)
     int rc;
 
     if (ldap_is_ldap_url(text) && ldap_url_parse(text, &url) == LDAP_URL_SUCCESS) {
-        rc = find(s, url->lud_dn ? url->lud_dn : "", url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope,
+        rc = find(s, url->lud_dn ? url->lud_dn : "",
+                  url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope,
                   url->lud_filter ? url->lud_filter : "(objectClass=*)");
         ldap_free_urldesc(url);
     } else {
@@ -67,8 +69,9 @@ static int take_values(struct search *s, struct berval **values, bool is_special
     int rc = 0;
 
     for (size_t i = 0; values != NULL && values[i] != NULL && rc == 0; i++)
-        rc = is_special ? follow(s, values[i])
-                        : table_rows_add(&s->request->rows, str_of(values[i]->bv_val, values[i]->bv_len), &s->request->err);
+        rc = is_special
+                 ? follow(s, values[i])
+                 : table_rows_add(&s->request->rows, str_of(values[i]->bv_val, values[i]->bv_len), &s->request->err);
     return rc;
 }
 
@@ -112,8 +115,8 @@ static int take_entry(struct search *s, LDAPMessage *entry)
 
 static bool is_connection_error(int rc)
 {
-    return rc == LDAP_SERVER_DOWN || rc == LDAP_TIMEOUT || rc == LDAP_CONNECT_ERROR || rc == LDAP_UNAVAILABLE || rc == LDAP_BUSY ||
-           rc == LDAP_ENCODING_ERROR || rc == LDAP_DECODING_ERROR || rc == LDAP_LOCAL_ERROR;
+    return rc == LDAP_SERVER_DOWN || rc == LDAP_TIMEOUT || rc == LDAP_CONNECT_ERROR || rc == LDAP_UNAVAILABLE ||
+           rc == LDAP_BUSY || rc == LDAP_ENCODING_ERROR || rc == LDAP_DECODING_ERROR || rc == LDAP_LOCAL_ERROR;
 }
 
 static int find(struct search *s, const char *base, int scope, const char *filter)
@@ -129,7 +132,8 @@ static int find(struct search *s, const char *base, int scope, const char *filte
                            (int)s->setup->size_limit, &answer);
     if (rc == LDAP_SUCCESS) {
         s->depth++;
-        for (LDAPMessage *e = ldap_first_entry(s->ldap, answer); e != NULL && taken == 0; e = ldap_next_entry(s->ldap, e))
+        for (LDAPMessage *e = ldap_first_entry(s->ldap, answer); e != NULL && taken == 0;
+             e = ldap_next_entry(s->ldap, e))
             taken = take_entry(s, e);
         s->depth--;
     }
@@ -140,7 +144,8 @@ static int find(struct search *s, const char *base, int scope, const char *filte
     if (rc == LDAP_NO_SUCH_OBJECT && (s->depth > 0 || str_find(s->setup->base, '%') >= 0))
         return 0;
     r->is_lost = is_connection_error(rc);
-    return err_set(&r->err, ERR_TEMPORARY, "ldap: search for %.100s below \"%.100s\": %s", filter, base, ldap_err2string(rc));
+    return err_set(&r->err, ERR_TEMPORARY, "ldap: search for %.100s below \"%.100s\": %s", filter, base,
+                   ldap_err2string(rc));
 }
 
 int ldap_table_query(void *connection, struct table_request *r)

@@ -14,11 +14,11 @@ struct table_lines {
     int fd;
     char *path;
     struct buf input;
-    size_t at;         // in input
-    bool is_at_end;    // of the file
-    unsigned number;   // of the last physical line
-    struct buf line;   // the physical line read last
-    bool has_pending;  // `line` starts the next logical line
+    size_t at;        // in input
+    bool is_at_end;   // of the file
+    unsigned number;  // of the last physical line
+    struct buf line;  // the physical line read last
+    bool has_pending; // `line` starts the next logical line
     struct buf logical;
 };
 

@@ -49,8 +49,8 @@ static int lookup_one(struct table *t, struct str key, struct buf *value_r, stru
     return 0;
 }
 
-static int list_lookup(struct table_list *l, struct str key, bool is_partial, struct buf *value_r, struct table **table_r,
-                       struct err *err) CO
+static int list_lookup(struct table_list *l, struct str key, bool is_partial, struct buf *value_r,
+                       struct table **table_r, struct err *err) CO
 {
     buf_clear(value_r);
     for (size_t i = 0; i < l->count; i++) {
@@ -66,7 +66,8 @@ static int list_lookup(struct table_list *l, struct str key, bool is_partial, st
     return 0;
 }
 
-int table_list_lookup(struct table_list *l, struct str key, struct buf *value_r, struct table **table_r, struct err *err)
+int table_list_lookup(struct table_list *l, struct str key, struct buf *value_r, struct table **table_r,
+                      struct err *err)
 {
     return list_lookup(l, key, false, value_r, table_r, err);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // table_lmdb.c: reads LMDB files, made by us or by Postfix, without locks.
 //
-// Our writer never changes a file in place: it renames a new one over it. Postfix's postmap commits into the file that we
-// have mapped; pages of the snapshot that we read are then free for the commit after that one. A lookup lasts
+// Our writer never changes a file in place: it renames a new one over it. Postfix's postmap commits into the file that
+// we have mapped; pages of the snapshot that we read are then free for the commit after that one. A lookup lasts
 // microseconds and suspends nowhere; when two commits happened meanwhile, it is done again.
 #include <errno.h>
 #include <lmdb.h>

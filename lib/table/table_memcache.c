@@ -14,15 +14,15 @@
 struct memcache {
     struct table_source source; // query: key_format
     struct table_peer *peer;
-    struct table *backup;       // may be NULL
-    const EVP_MD *digest;       // may be NULL
+    struct table *backup; // may be NULL
+    const EVP_MD *digest; // may be NULL
     int64_t flags, ttl, timeout, max_try, retry_pause, line_limit, data_limit;
 };
 
 struct question {
     const struct memcache *table;
     struct str key;
-    struct str store;  // .ptr NULL: a get
+    struct str store; // .ptr NULL: a get
     struct buf *value;
 };
 
@@ -43,7 +43,8 @@ static int read_line(struct stream *s, const struct question *q, struct raw *lin
     if (rc == 0 || (rc > 0 && end == LINE_EOF))
         return err_set(err, ERR_PROTOCOL, "the cache closed the connection");
     if (rc > 0 && end == LINE_CUT)
-        return err_set(err, ERR_PROTOCOL, "the cache sends a line of more than %lld bytes", (long long)q->table->line_limit);
+        return err_set(err, ERR_PROTOCOL, "the cache sends a line of more than %lld bytes",
+                       (long long)q->table->line_limit);
     return rc;
 }
 
@@ -53,8 +54,9 @@ int64_t table_memcache_size(struct raw line, struct str key, int64_t limit)
     struct str rest = raw_unchecked(line), word;
     int64_t size = -1;
 
-    if (!str_token(&rest, " ", &word) || !str_is(word, STR("VALUE")) || !str_token(&rest, " ", &word) || !str_is(word, key) ||
-        !str_token(&rest, " ", &word) || !str_token(&rest, " ", &word) || str_to_i64(word, &size) < 0 || size > limit)
+    if (!str_token(&rest, " ", &word) || !str_is(word, STR("VALUE")) || !str_token(&rest, " ", &word) ||
+        !str_is(word, key) || !str_token(&rest, " ", &word) || !str_token(&rest, " ", &word) ||
+        str_to_i64(word, &size) < 0 || size > limit)
         return -1;
     return size;
 }
@@ -114,8 +116,8 @@ static int ask(struct stream *s, void *question, bool *keeps_r, struct err *err)
     if (q->store.ptr == NULL) {
         stream_printf(s, "get " STR_FMT "\r\n", STR_ARG(q->key));
     } else {
-        stream_printf(s, "set " STR_FMT " %lld %lld %zu\r\n", STR_ARG(q->key), (long long)q->table->flags, (long long)q->table->ttl,
-                      q->store.len);
+        stream_printf(s, "set " STR_FMT " %lld %lld %zu\r\n", STR_ARG(q->key), (long long)q->table->flags,
+                      (long long)q->table->ttl, q->store.len);
         stream_write_str(s, q->store);
         stream_write_str(s, STR("\r\n"));
     }
@@ -165,7 +167,8 @@ static int try_cache(struct memcache *m, struct question *q, struct err *err) CO
     }
 }
 
-static int ask_backup(struct memcache *m, struct str key, struct str stored_key, struct buf *value_r, struct err *err) CO
+static int ask_backup(struct memcache *m, struct str key, struct str stored_key, struct buf *value_r,
+                      struct err *err) CO
 {
     struct buf ignored = BUF_INIT;
     struct err cache_err = ERR_INIT;
@@ -220,13 +223,14 @@ static int take_setup(struct memcache *m, struct err *err)
 
     if (table_source_take_template(&m->source, table_config_str(c, "key_format", "%s"), &m->source.query, err) < 0 ||
         table_config_int(c, "flags", 0, &m->flags, err) < 0 || table_config_int(c, "ttl", 3600, &m->ttl, err) < 0 ||
-        table_config_int(c, "timeout", 2, &m->timeout, err) < 0 || table_config_int(c, "max_try", 2, &m->max_try, err) < 0 ||
+        table_config_int(c, "timeout", 2, &m->timeout, err) < 0 ||
+        table_config_int(c, "max_try", 2, &m->max_try, err) < 0 ||
         table_config_int(c, "retry_pause", 1, &m->retry_pause, err) < 0 ||
         table_config_int(c, "line_size_limit", 1024, &m->line_limit, err) < 0 ||
         table_config_int(c, "data_size_limit", 10240, &m->data_limit, err) < 0)
         return -1;
-    if (m->timeout < 1 || m->line_limit < 64 || m->line_limit > 65536 || m->data_limit > TABLE_VALUE_MAX || m->max_try > 10 ||
-        m->retry_pause > 10)
+    if (m->timeout < 1 || m->line_limit < 64 || m->line_limit > 65536 || m->data_limit > TABLE_VALUE_MAX ||
+        m->max_try > 10 || m->retry_pause > 10)
         return err_set(err, ERR_PERMANENT, "%s: a time or size is out of range", table_config_name(c));
     if (digest.len > 0 && (m->digest = EVP_get_digestbyname(digest.ptr)) == NULL)
         return err_set(err, ERR_PERMANENT, "%s: unknown key_digest " STR_FMT, table_config_name(c), STR_ARG(digest));
@@ -246,5 +250,6 @@ static void *memcache_open(struct table *t, struct err *err)
     return NULL;
 }
 
-const struct table_type table_type_memcache = {"memcache", true, false, memcache_open, memcache_lookup, NULL, memcache_close,
-                                               TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
+const struct table_type table_type_memcache = {
+    "memcache",      true, false,          memcache_open,
+    memcache_lookup, NULL, memcache_close, TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};

@@ -30,10 +30,10 @@ static void set_options(MYSQL *connection, struct table_config *c, const struct 
         mysql_options(connection, MYSQL_READ_DEFAULT_FILE, option_file);
     if (option_file != NULL || table_config_has(c, "option_group"))
         mysql_options(connection, MYSQL_READ_DEFAULT_GROUP, table_config_str(c, "option_group", "client").ptr);
-    if (table_config_has(c, "tls_key_file") || table_config_has(c, "tls_cert_file") || table_config_has(c, "tls_CAfile") ||
-        table_config_has(c, "tls_CApath"))
-        mysql_ssl_set(connection, text_or_null(c, "tls_key_file"), text_or_null(c, "tls_cert_file"), text_or_null(c, "tls_CAfile"),
-                      text_or_null(c, "tls_CApath"), text_or_null(c, "tls_ciphers"));
+    if (table_config_has(c, "tls_key_file") || table_config_has(c, "tls_cert_file") ||
+        table_config_has(c, "tls_CAfile") || table_config_has(c, "tls_CApath"))
+        mysql_ssl_set(connection, text_or_null(c, "tls_key_file"), text_or_null(c, "tls_cert_file"),
+                      text_or_null(c, "tls_CAfile"), text_or_null(c, "tls_CApath"), text_or_null(c, "tls_ciphers"));
     if (verifies)
         mysql_options(connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verifies);
     mysql_options(connection, MYSQL_SET_CHARSET_NAME, table_config_str(c, "charset", "utf8mb4").ptr);
@@ -53,7 +53,8 @@ static MYSQL *connect_to(MYSQL *connection, struct table_config *c, struct str h
     } else {
         if (str_starts(host, STR("inet:")))
             host = str_slice(host, 5, host.len);
-        if (net_split_host_port(host, STR("0"), &name, &port) < 0 || (!str_is(port, STR("0")) && net_port_by_name(port, &number) < 0))
+        if (net_split_host_port(host, STR("0"), &name, &port) < 0 ||
+            (!str_is(port, STR("0")) && net_port_by_name(port, &number) < 0))
             return NULL;
     }
     host_name = mem_dup_str(name);
@@ -63,7 +64,8 @@ static MYSQL *connect_to(MYSQL *connection, struct table_config *c, struct str h
     return connected;
 }
 
-static void *mysql_table_connect(const struct table_source *source, const void *setup, const char *host, struct err *err)
+static void *mysql_table_connect(const struct table_source *source, const void *setup, const char *host,
+                                 struct err *err)
 {
     MYSQL *connection = mysql_init(NULL);
 
@@ -147,7 +149,8 @@ static int mysql_table_query(void *connection, struct table_request *r)
     if (rc < 0)
         rc = err_set(&r->err, ERR_TEMPORARY, "mysql: the key cannot be escaped");
     else if (rc > 0)
-        rc = mysql_real_query(connection, query.ptr, query.len) != 0 ? fail(connection, r) : take_results(connection, r);
+        rc =
+            mysql_real_query(connection, query.ptr, query.len) != 0 ? fail(connection, r) : take_results(connection, r);
     buf_release(&query);
     return rc;
 }
@@ -159,7 +162,8 @@ static void mysql_connection_close(void *connection)
 
 static void *mysql_open(struct table *t, struct err *err)
 {
-    static const struct table_client_ops ops = {mysql_table_connect, mysql_table_query, mysql_connection_close, mem_free};
+    static const struct table_client_ops ops = {mysql_table_connect, mysql_table_query, mysql_connection_close,
+                                                mem_free};
     struct setup *setup = MEM_NEW(struct setup);
     struct table_source source;
     struct table_client *client;
@@ -192,4 +196,5 @@ static void mysql_table_close(void *data)
     table_client_free(data);
 }
 
-const struct table_type table_type_mysql = {"mysql", true, false, mysql_open, mysql_lookup, NULL, mysql_table_close, TABLE_TYPE_REPORTS};
+const struct table_type table_type_mysql = {
+    "mysql", true, false, mysql_open, mysql_lookup, NULL, mysql_table_close, TABLE_TYPE_REPORTS};

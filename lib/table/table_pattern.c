@@ -5,8 +5,8 @@
 #include "lib/base/log.h"
 #include "lib/table/table_pattern_impl.h"
 
-#define RULES_MAX       1000000
-#define POSIX_TEXT_MAX  8192 // longer keys take PCRE2's groups: the C library's matcher has no limits
+#define RULES_MAX      1000000
+#define POSIX_TEXT_MAX 8192 // longer keys take PCRE2's groups: the C library's matcher has no limits
 
 enum rule_kind { RULE_MATCH, RULE_IF, RULE_ENDIF };
 
@@ -115,8 +115,8 @@ static unsigned group_number(const struct parser *p, const struct rule *rule, st
         return 0;
     }
     if (number == 0 || number > rule->regex.groups) {
-        log_warn("%s map %s, line %u: out of range replacement index \"" STR_FMT "\": skipping this rule", p->dialect->type,
-                 p->source, p->line, STR_ARG(name));
+        log_warn("%s map %s, line %u: out of range replacement index \"" STR_FMT "\": skipping this rule",
+                 p->dialect->type, p->source, p->line, STR_ARG(name));
         return 0;
     }
     return (unsigned)number;
@@ -173,8 +173,8 @@ static bool take_pattern(const struct parser *p, struct str *text, struct str *p
     while (end < text->len && text->ptr[end] != delimiter)
         end += text->ptr[end] == '\\' && end + 1 < text->len ? 2 : 1;
     if (end >= text->len) {
-        log_warn("%s map %s, line %u: no closing regexp delimiter \"%c\": %s", p->dialect->type, p->source, p->line, delimiter,
-                 p->dialect->unclosed_action);
+        log_warn("%s map %s, line %u: no closing regexp delimiter \"%c\": %s", p->dialect->type, p->source, p->line,
+                 delimiter, p->dialect->unclosed_action);
         return false;
     }
     *pattern_r = str_slice(*text, 1, end);
@@ -346,11 +346,13 @@ static void add_posix_groups(struct buf *value, const struct rule *rule, const c
         if (part->group == 0)
             buf_add_str(value, part->text);
         else if (part->group < sizeof(groups) / sizeof(groups[0]) && groups[part->group].rm_so >= 0)
-            buf_add(value, key + groups[part->group].rm_so, (size_t)(groups[part->group].rm_eo - groups[part->group].rm_so));
+            buf_add(value, key + groups[part->group].rm_so,
+                    (size_t)(groups[part->group].rm_eo - groups[part->group].rm_so));
     }
 }
 
-static void add_result(struct buf *value, const struct rule *rule, struct str key, const PCRE2_SIZE *groups, int group_count)
+static void add_result(struct buf *value, const struct rule *rule, struct str key, const PCRE2_SIZE *groups,
+                       int group_count)
 {
     if (rule->regex.posix != NULL && key.len <= POSIX_TEXT_MAX) {
         add_posix_groups(value, rule, key.ptr);
@@ -378,8 +380,9 @@ int pattern_table_lookup(struct table *t, struct str key, struct buf *value_r, s
             continue;
         matches = pattern_match(&rule->regex, key, &groups, &code);
         if (matches < 0)
-            return err_set(err, ERR_TEMPORARY, "%s map %s, line %u: matching takes too long (code %d); simplify the pattern",
-                           p->type, t->body, rule->line, code);
+            return err_set(err, ERR_TEMPORARY,
+                           "%s map %s, line %u: matching takes too long (code %d); simplify the pattern", p->type,
+                           t->body, rule->line, code);
         if ((matches > 0) == rule->is_negated) {
             i = rule->kind == RULE_IF ? rule->jump : i;
             continue;

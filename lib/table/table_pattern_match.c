@@ -64,7 +64,8 @@ static void find_prefix(struct pattern_regex *regex, struct str pattern, uint32_
     size_t at = 1;
 
     regex->folds_case = (options & PCRE2_CASELESS) != 0;
-    if (pattern.len < 2 || pattern.ptr[0] != '^' || (options & (PCRE2_MULTILINE | PCRE2_EXTENDED)) || has_alternatives(pattern))
+    if (pattern.len < 2 || pattern.ptr[0] != '^' || (options & (PCRE2_MULTILINE | PCRE2_EXTENDED)) ||
+        has_alternatives(pattern))
         return;
     while (at < pattern.len && regex->prefix_length < PATTERN_PREFIX_MAX) {
         char c = pattern.ptr[at];

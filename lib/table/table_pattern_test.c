@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// table_pattern_test.c: regexp: and pcre: tables: rules, flags, results, limits; POSIX patterns mean what the C library makes of them.
+// table_pattern_test.c: regexp: and pcre: tables: rules, flags, results, limits; POSIX patterns mean what the C library
+// makes of them.
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,9 +192,11 @@ static unsigned pick(unsigned count)
 
 static void random_pattern(char *out, unsigned pieces)
 {
-    static const char *const words[] = {"a", "b", "c", ".", "a*", "b+", "c?", "(", ")", "|", "[ab]", "[^a]", "[]c]", "[a-]", "^", "$",
-                                        "{2}", "{1,2}", "{,1}", "**", "+?", "\\.", "\\(", "\\w", "\\W", "\\<", "\\>", "\\b",
-                                        "[[:alpha:]]", "[\\]", "\\n", "(a|b)", "(ab)*", "()", "\\1", "-", "#", " ", "{", "}", "]"};
+    static const char *const words[] = {"a",    "b",           "c",    ".",    "a*",    "b+",    "c?",  "(",   ")",
+                                        "|",    "[ab]",        "[^a]", "[]c]", "[a-]",  "^",     "$",   "{2}", "{1,2}",
+                                        "{,1}", "**",          "+?",   "\\.",  "\\(",   "\\w",   "\\W", "\\<", "\\>",
+                                        "\\b",  "[[:alpha:]]", "[\\]", "\\n",  "(a|b)", "(ab)*", "()",  "\\1", "-",
+                                        "#",    " ",           "{",    "}",    "]"};
     out[0] = '\0';
     while (pieces-- > 0)
         strcat(out, words[pick(sizeof(words) / sizeof(words[0]))]);
@@ -211,10 +214,11 @@ static void compare_once(const char *pattern, bool is_basic, bool has_newlines)
     if (regcomp(&posix, pattern, (is_basic ? 0 : REG_EXTENDED) | (has_newlines ? REG_NEWLINE : 0)) != 0)
         return;
     (void)pattern_translate(&perl, str_from(pattern), is_basic, has_newlines);
-    ck_assert_msg(pattern_compile(&regex, buf_str(&perl),
-                                  has_newlines ? PCRE2_MULTILINE | PCRE2_ALT_CIRCUMFLEX : PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY,
-                                  &why),
-                  "\"%s\" became \"%s\": %s", pattern, buf_cstr(&perl), buf_cstr(&why));
+    ck_assert_msg(
+        pattern_compile(&regex, buf_str(&perl),
+                        has_newlines ? PCRE2_MULTILINE | PCRE2_ALT_CIRCUMFLEX : PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY,
+                        &why),
+        "\"%s\" became \"%s\": %s", pattern, buf_cstr(&perl), buf_cstr(&why));
     for (unsigned i = 0; i < 12; i++) {
         const PCRE2_SIZE *groups;
         unsigned length = pick(8);
@@ -224,8 +228,8 @@ static void compare_once(const char *pattern, bool is_basic, bool has_newlines)
         text[length] = '\0';
         ours = pattern_match(&regex, str_from(text), &groups, &code);
         theirs = regexec(&posix, text, 0, NULL, 0) == 0;
-        ck_assert_msg(ours == theirs, "\"%s\" became \"%s\": \"%s\" matches %d, not %d", pattern, buf_cstr(&perl), text, ours,
-                      theirs);
+        ck_assert_msg(ours == theirs, "\"%s\" became \"%s\": \"%s\" matches %d, not %d", pattern, buf_cstr(&perl), text,
+                      ours, theirs);
     }
     regfree(&posix);
     pattern_regex_release(&regex);

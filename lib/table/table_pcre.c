@@ -6,15 +6,31 @@
 static bool take_flag(char letter, uint32_t *options)
 {
     switch (letter) {
-    case 'i': *options ^= PCRE2_CASELESS; return true;
-    case 'm': *options ^= PCRE2_MULTILINE; return true;
-    case 's': *options ^= PCRE2_DOTALL; return true;
-    case 'x': *options ^= PCRE2_EXTENDED; return true;
-    case 'A': *options ^= PCRE2_ANCHORED; return true;
-    case 'E': *options ^= PCRE2_DOLLAR_ENDONLY; return true;
-    case 'U': *options ^= PCRE2_UNGREEDY; return true;
-    case 'X': return true; // PCRE2 always refuses unknown escapes
-    default: return false;
+    case 'i':
+        *options ^= PCRE2_CASELESS;
+        return true;
+    case 'm':
+        *options ^= PCRE2_MULTILINE;
+        return true;
+    case 's':
+        *options ^= PCRE2_DOTALL;
+        return true;
+    case 'x':
+        *options ^= PCRE2_EXTENDED;
+        return true;
+    case 'A':
+        *options ^= PCRE2_ANCHORED;
+        return true;
+    case 'E':
+        *options ^= PCRE2_DOLLAR_ENDONLY;
+        return true;
+    case 'U':
+        *options ^= PCRE2_UNGREEDY;
+        return true;
+    case 'X':
+        return true; // PCRE2 always refuses unknown escapes
+    default:
+        return false;
     }
 }
 
@@ -36,5 +52,11 @@ static void *pcre_open(struct table *t, struct err *err)
     return pattern_table_open(t, &dialect, err);
 }
 
-const struct table_type table_type_pcre = {"pcre", false, true, pcre_open, pattern_table_lookup, NULL, pattern_table_close,
+const struct table_type table_type_pcre = {"pcre",
+                                           false,
+                                           true,
+                                           pcre_open,
+                                           pattern_table_lookup,
+                                           NULL,
+                                           pattern_table_close,
                                            TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_LONG_KEYS | TABLE_TYPE_REPORTS};

@@ -19,14 +19,14 @@ struct kept {
 };
 
 struct table_peer {
-    char *name;             // as given, for messages
-    char *host, *port;      // NULL: addresses[0] is a path or literal
+    char *name;        // as given, for messages
+    char *host, *port; // NULL: addresses[0] is a path or literal
     struct net_addr addresses[ADDRESS_MAX];
     size_t address_count;
     struct kept kept[KEPT_MAX];
     size_t kept_count;
     int64_t pause_end, pause;
-    struct err failure;     // during the pause
+    struct err failure; // during the pause
 };
 
 struct resolution {

@@ -101,8 +101,8 @@ END_TEST
 static const char *expand(const char *template, const char *key, const char *value)
 {
     static char text[200];
-    struct table_expansion e = {.template = str_from(template), .key = str_from(key), .value = str_from(value),
-                                .is_result = value != NULL};
+    struct table_expansion e = {
+        .template = str_from(template), .key = str_from(key), .value = str_from(value), .is_result = value != NULL};
     struct buf out = BUF_INIT;
     snprintf(text, sizeof(text), "%s", table_template_expand(&e, &out) > 0 ? buf_cstr(&out) : "-");
     buf_release(&out);
@@ -137,7 +137,10 @@ START_TEST(configuration_files_have_the_syntax_of_main_cf)
     struct err err = ERR_INIT;
     struct table_config *c;
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_gt(dprintf(fd, "# comment\nhosts = a b\n  c\npassword=p=w$x\nmalformed\nn = 7\nn = 8\nbad = x\nyes = YES\nempty =\n"), 0);
+    ck_assert_int_gt(
+        dprintf(fd,
+                "# comment\nhosts = a b\n  c\npassword=p=w$x\nmalformed\nn = 7\nn = 8\nbad = x\nyes = YES\nempty =\n"),
+        0);
     close(fd);
     c = table_config_open(name, &err);
     ck_assert_msg(c != NULL, "%s", err.text);
@@ -228,8 +231,8 @@ static void converse(const char *format, struct canned *server, struct run *run)
     ck_assert_int_eq(bind(server->listener, (struct sockaddr *)&addr.sa, addr.len), 0);
     ck_assert_int_eq(listen(server->listener, 5), 0);
     ck_assert_int_eq(getsockname(server->listener, (struct sockaddr *)&bound, &len), 0);
-    snprintf(name, sizeof(name), "%s:127.0.0.1:%u%s", str_is(str_from(format), STR("tcp")) ? "tcp" : "socketmap:inet", ntohs(bound.sin_port),
-             str_is(str_from(format), STR("tcp")) ? "" : ":map");
+    snprintf(name, sizeof(name), "%s:127.0.0.1:%u%s", str_is(str_from(format), STR("tcp")) ? "tcp" : "socketmap:inet",
+             ntohs(bound.sin_port), str_is(str_from(format), STR("tcp")) ? "" : ":map");
     ck_assert_int_eq(pthread_create(&thread, NULL, serve_canned, server), 0);
     co_loop_init();
     run->table = table_open(str_from(name), 0);

@@ -88,7 +88,8 @@ static int quote(void *context, struct buf *out, struct str text)
 static int lose(struct table_request *r, PGconn *connection, const char *what)
 {
     r->is_lost = true;
-    return err_set(&r->err, ERR_TEMPORARY, "pgsql: %s: " STR_FMT, what, STR_ARG(str_trim(str_from(PQerrorMessage(connection)))));
+    return err_set(&r->err, ERR_TEMPORARY, "pgsql: %s: " STR_FMT, what,
+                   STR_ARG(str_trim(str_from(PQerrorMessage(connection)))));
 }
 
 // PQexec would wait for ever.
@@ -131,7 +132,8 @@ static int take_result(PGconn *connection, const PGresult *result, struct table_
         return err_set(&r->err, ERR_TEMPORARY, "pgsql: the query gives no result set");
     if (PQstatus(connection) != CONNECTION_OK)
         return lose(r, connection, "connection lost");
-    return err_set(&r->err, ERR_TEMPORARY, "pgsql query failed: " STR_FMT, STR_ARG(str_trim(str_from(PQresultErrorMessage(result)))));
+    return err_set(&r->err, ERR_TEMPORARY, "pgsql query failed: " STR_FMT,
+                   STR_ARG(str_trim(str_from(PQresultErrorMessage(result)))));
 }
 
 static int take_answer(PGconn *connection, struct table_request *r)
@@ -200,4 +202,5 @@ static void pgsql_table_close(void *data)
     table_client_free(data);
 }
 
-const struct table_type table_type_pgsql = {"pgsql", true, false, pgsql_open, pgsql_lookup, NULL, pgsql_table_close, TABLE_TYPE_REPORTS};
+const struct table_type table_type_pgsql = {
+    "pgsql", true, false, pgsql_open, pgsql_lookup, NULL, pgsql_table_close, TABLE_TYPE_REPORTS};

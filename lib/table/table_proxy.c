@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// table_proxy.c: asks the proxymap service: for tables of databases, whose connections all processes share there; and proxywrite, for
-// caches that several processes share.
+// table_proxy.c: asks the proxymap service: for tables of databases, whose connections all processes share there; and
+// proxywrite, for caches that several processes share.
 //
 // Trust: the service is a peer daemon: its frames are checked by lib/ipc. Suspends: always.
 // Limits: IPC_POOL_MAX idle connections a process and service.
@@ -58,7 +58,7 @@ static struct ipc_conn *connect_service(const struct proxy_service *service, int
 // What a request holds besides table and flags, and what its answer may bring.
 struct exchange {
     const char *verb;
-    struct str key, value;      // value: of an update, else .ptr NULL
+    struct str key, value;       // value: of an update, else .ptr NULL
     struct buf *key_r, *value_r; // may be NULL
 };
 
@@ -88,7 +88,8 @@ static int take_answer(const struct ipc_view *answer, const struct exchange *x, 
     return err_set(err, ERR_TEMPORARY, STR_FMT, STR_ARG(reason));
 }
 
-static int ask(struct ipc_conn *conn, struct ipc_msg *request, const struct exchange *x, bool *works_r, struct err *err) CO
+static int ask(struct ipc_conn *conn, struct ipc_msg *request, const struct exchange *x, bool *works_r,
+               struct err *err) CO
 {
     struct ipc_view answer;
 
@@ -195,7 +196,9 @@ static void proxy_close(void *data)
         ipc_pool_clear(&service->pool);
 }
 
-const struct table_type table_type_proxy = {"proxy", true, false, proxy_open, proxy_lookup, NULL, proxy_close,
-                                            TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
-const struct table_type table_type_proxy_full = {"proxy", false, false, proxy_open, proxy_lookup, NULL, proxy_close,
-                                                 TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
+const struct table_type table_type_proxy = {
+    "proxy",      true, false,       proxy_open,
+    proxy_lookup, NULL, proxy_close, TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
+const struct table_type table_type_proxy_full = {
+    "proxy",      false, false,       proxy_open,
+    proxy_lookup, NULL,  proxy_close, TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
 // table_redis.c: redis: tables, through hiredis.
 //
-// Keys of the file: hosts (inet:HOST:PORT, HOST:PORT, unix:PATH; localhost:6379), user, password, dbname (a number, 0), query (GET %s),
-// domain, result_format, expansion_limit, idle_interval, retry_interval. The query is cut into words first and each word is
-// expanded by itself, so that a key stays one argument. A text or number is a result, an array gives several, nil is absent.
-// Trust: keys are arguments, never text of a command. Suspends: always (jobs).
+// Keys of the file: hosts (inet:HOST:PORT, HOST:PORT, unix:PATH; localhost:6379), user, password, dbname (a number, 0),
+// query (GET %s), domain, result_format, expansion_limit, idle_interval, retry_interval. The query is cut into words
+// first and each word is expanded by itself, so that a key stays one argument. A text or number is a result, an array
+// gives several, nil is absent. Trust: keys are arguments, never text of a command. Suspends: always (jobs).
 #include <hiredis/hiredis.h>
 
 #include "lib/net/addr.h"
@@ -76,20 +76,24 @@ static int take_reply(const redisReply *reply, unsigned depth, struct table_requ
 
     switch (reply->type) {
     case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS: return table_rows_add(&r->rows, str_of(reply->str, reply->len), &r->err);
+    case REDIS_REPLY_STATUS:
+        return table_rows_add(&r->rows, str_of(reply->str, reply->len), &r->err);
     case REDIS_REPLY_INTEGER:
         buf_addf(&number, "%lld", reply->integer);
         rc = table_rows_add(&r->rows, buf_str(&number), &r->err);
         buf_release(&number);
         return rc;
-    case REDIS_REPLY_NIL: return 0;
-    case REDIS_REPLY_ERROR: return err_set(&r->err, ERR_TEMPORARY, "redis query failed: %.300s", reply->str);
+    case REDIS_REPLY_NIL:
+        return 0;
+    case REDIS_REPLY_ERROR:
+        return err_set(&r->err, ERR_TEMPORARY, "redis query failed: %.300s", reply->str);
     case REDIS_REPLY_ARRAY:
         for (size_t i = 0; i < reply->elements && rc == 0; i++)
             rc = depth > 4 ? err_set(&r->err, ERR_TEMPORARY, "redis: the answer is nested too deeply")
                            : take_reply(reply->element[i], depth + 1, r);
         return rc;
-    default: return err_set(&r->err, ERR_TEMPORARY, "redis: unknown type of answer");
+    default:
+        return err_set(&r->err, ERR_TEMPORARY, "redis: unknown type of answer");
     }
 }
 
@@ -144,7 +148,8 @@ static void *redis_open(struct table *t, struct err *err)
     int64_t idle, retry;
 
     if (table_source_init(&source, t->body, err) < 0 ||
-        table_source_take_template(&source, table_config_str(source.config, "query", "GET %s"), &source.query, err) < 0 ||
+        table_source_take_template(&source, table_config_str(source.config, "query", "GET %s"), &source.query, err) <
+            0 ||
         table_config_int(source.config, "idle_interval", 60, &idle, err) < 0 ||
         table_config_int(source.config, "retry_interval", 60, &retry, err) < 0) {
         table_source_release(&source);
@@ -166,5 +171,5 @@ static void redis_table_close(void *data)
     table_client_free(data);
 }
 
-const struct table_type table_type_redis = {"redis", true, false, redis_open, redis_lookup, NULL, redis_table_close,
-                                            TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
+const struct table_type table_type_redis = {
+    "redis", true, false, redis_open, redis_lookup, NULL, redis_table_close, TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};

@@ -11,9 +11,15 @@ static bool take_flags(struct str text, struct posix_flags *flags_r, struct buf 
     *flags_r = (struct posix_flags){.folds_case = true};
     for (size_t i = 0; i < text.len; i++) {
         switch (text.ptr[i]) {
-        case 'i': flags_r->folds_case = !flags_r->folds_case; break;
-        case 'x': flags_r->is_basic = !flags_r->is_basic; break;
-        case 'm': flags_r->has_newlines = !flags_r->has_newlines; break;
+        case 'i':
+            flags_r->folds_case = !flags_r->folds_case;
+            break;
+        case 'x':
+            flags_r->is_basic = !flags_r->is_basic;
+            break;
+        case 'm':
+            flags_r->has_newlines = !flags_r->has_newlines;
+            break;
         default:
             buf_addf(why_r, "unknown regexp option \"%c\": skipping this rule", text.ptr[i]);
             return false;
@@ -22,11 +28,13 @@ static bool take_flags(struct str text, struct posix_flags *flags_r, struct buf 
     return true;
 }
 
-static bool compile_posix(struct pattern_regex *regex, const char *pattern, const struct posix_flags *flags, struct buf *why_r)
+static bool compile_posix(struct pattern_regex *regex, const char *pattern, const struct posix_flags *flags,
+                          struct buf *why_r)
 {
     regex_t *posix = MEM_NEW(regex_t);
-    int rc = regcomp(posix, pattern, (flags->folds_case ? REG_ICASE : 0) | (flags->is_basic ? 0 : REG_EXTENDED) |
-                                         (flags->has_newlines ? REG_NEWLINE : 0));
+    int rc = regcomp(posix, pattern,
+                     (flags->folds_case ? REG_ICASE : 0) | (flags->is_basic ? 0 : REG_EXTENDED) |
+                         (flags->has_newlines ? REG_NEWLINE : 0));
     char text[256];
 
     if (rc == 0) {
@@ -85,5 +93,11 @@ static void *regexp_open(struct table *t, struct err *err)
     return pattern_table_open(t, &dialect, err);
 }
 
-const struct table_type table_type_regexp = {"regexp", false, true, regexp_open, pattern_table_lookup, NULL, pattern_table_close,
+const struct table_type table_type_regexp = {"regexp",
+                                             false,
+                                             true,
+                                             regexp_open,
+                                             pattern_table_lookup,
+                                             NULL,
+                                             pattern_table_close,
                                              TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_LONG_KEYS | TABLE_TYPE_REPORTS};

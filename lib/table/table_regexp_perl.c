@@ -2,8 +2,8 @@
 // table_regexp_perl.c: writes POSIX regular expressions (as the GNU C library reads them) in Perl's notation.
 //
 // Every special character of the output is written by this file: what is literal in the input comes out escaped.
-// The C library copies what {n,m} and + repeat, and then walks through every way to skip the copies that may be empty: patterns
-// with such copies are told apart here, so that it is never asked to compile them.
+// The C library copies what {n,m} and + repeat, and then walks through every way to skip the copies that may be empty:
+// patterns with such copies are told apart here, so that it is never asked to compile them.
 #include <ctype.h>
 
 #include "lib/table/table_pattern_impl.h"
@@ -12,9 +12,9 @@
 #define PLUS_DEPTH_MAX 4
 
 struct atom {
-    size_t start;   // in the output
-    bool is_plain;  // neither repeated nor with alternatives inside
-    unsigned plus;  // how deep "+" is nested inside
+    size_t start;  // in the output
+    bool is_plain; // neither repeated nor with alternatives inside
+    unsigned plus; // how deep "+" is nested inside
 };
 
 struct translation {
@@ -22,13 +22,13 @@ struct translation {
     struct str in;
     size_t at;
     bool is_basic, has_newlines;
-    struct atom *groups;  // the open ones: what their insides are so far
+    struct atom *groups; // the open ones: what their insides are so far
     size_t depth, capacity;
-    struct atom atom;    // the last one
-    bool has_atom;       // there is one that a repetition may follow
+    struct atom atom; // the last one
+    bool has_atom;    // there is one that a repetition may follow
     size_t expanded;
-    bool is_heavy;       // for the C library
-    bool is_repeated;    // it has a repetition already
+    bool is_heavy;    // for the C library
+    bool is_repeated; // it has a repetition already
 };
 
 static void start_atom(struct translation *t)
@@ -236,16 +236,25 @@ static void put_operator(struct translation *t, char c)
     char text[2] = {c, 0};
 
     switch (c) {
-    case '(': open_group(t); break;
-    case ')': close_group(t); break;
+    case '(':
+        open_group(t);
+        break;
+    case ')':
+        close_group(t);
+        break;
     case '|':
         put_boundary(t, "|");
         if (t->depth > 0)
             t->groups[t->depth - 1].is_plain = false;
         break;
-    case '{': put_interval(t); break;
-    case '}': put_literal(t, c); break;
-    default: put_repetition(t, str_from(text), 0);
+    case '{':
+        put_interval(t);
+        break;
+    case '}':
+        put_literal(t, c);
+        break;
+    default:
+        put_repetition(t, str_from(text), 0);
     }
 }
 
@@ -266,7 +275,8 @@ static void put_one(struct translation *t, char c)
 {
     bool is_operator = c != 0 && strchr("(){}|+?", c) != NULL;
 
-    if (c == '\\' && t->is_basic && t->at < t->in.len && t->in.ptr[t->at] != 0 && strchr("(){}|+?", t->in.ptr[t->at]) != NULL)
+    if (c == '\\' && t->is_basic && t->at < t->in.len && t->in.ptr[t->at] != 0 &&
+        strchr("(){}|+?", t->in.ptr[t->at]) != NULL)
         put_operator(t, t->in.ptr[t->at++]);
     else if (c == '\\')
         put_escape(t);

@@ -58,7 +58,8 @@ static void *inline_open(struct table *t, struct err *err)
         struct str key, value = item;
         struct buf folded = BUF_INIT;
         if (!str_cut(&value, '=', &key) || str_trim(key).len == 0) {
-            err_set(err, ERR_TEMPORARY, "missing '=' after attribute name: \"%s\"; need \"inline:{name=value...}\"", t->name);
+            err_set(err, ERR_TEMPORARY, "missing '=' after attribute name: \"%s\"; need \"inline:{name=value...}\"",
+                    t->name);
             table_memory_free(m);
             return NULL;
         }
@@ -104,8 +105,8 @@ static void *internal_open(struct table *t, struct err *err)
     return table_memory_new();
 }
 
-// ---- nis:MAP stands in the default of alias_maps. Without a NIS domain (nearly everywhere) it is an empty table; with one
-// every query fails until NIS is supported, so that no mail bounces for want of it.
+// ---- nis:MAP stands in the default of alias_maps. Without a NIS domain (nearly everywhere) it is an empty table; with
+// one every query fails until NIS is supported, so that no mail bounces for want of it.
 static void *nis_open(struct table *t, struct err *err)
 {
     char domain[256] = "";
@@ -122,9 +123,13 @@ static int nis_lookup(struct table *t, struct str key, struct buf *value_r, stru
     return 0;
 }
 
-const struct table_type table_type_static = {"static", false, false, static_open, static_lookup, NULL, close_nothing, 0};
-const struct table_type table_type_inline = {"inline", true, false, inline_open, memory_lookup, memory_next, close_memory, 0};
+const struct table_type table_type_static = {"static",      false, false,         static_open,
+                                             static_lookup, NULL,  close_nothing, 0};
+const struct table_type table_type_inline = {"inline",      true,        false,        inline_open,
+                                             memory_lookup, memory_next, close_memory, 0};
 const struct table_type table_type_fail = {"fail", true, false, fail_open, fail_lookup, NULL, close_nothing, 0};
-const struct table_type table_type_environ = {"environ", true, false, environ_open, memory_lookup, memory_next, close_memory, 0};
-const struct table_type table_type_internal = {"internal", true, false, internal_open, memory_lookup, memory_next, close_memory, 0};
+const struct table_type table_type_environ = {"environ",     true,        false,        environ_open,
+                                              memory_lookup, memory_next, close_memory, 0};
+const struct table_type table_type_internal = {"internal",    true,        false,        internal_open,
+                                               memory_lookup, memory_next, close_memory, 0};
 const struct table_type table_type_nis = {"nis", true, false, nis_open, nis_lookup, NULL, close_nothing, 0};

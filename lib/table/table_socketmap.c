@@ -76,7 +76,8 @@ int table_socketmap_reply(struct str reply, struct buf *value_r, struct err *err
         return 0;
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
         if (str_is(word, failures[i].word))
-            return err_set(err, ERR_TEMPORARY, "socketmap server %s error: " STR_FMT, failures[i].kind, STR_ARG(str_slice(rest, 0, 300)));
+            return err_set(err, ERR_TEMPORARY, "socketmap server %s error: " STR_FMT, failures[i].kind,
+                           STR_ARG(str_slice(rest, 0, 300)));
     return err_set(err, ERR_TEMPORARY, "socketmap server unknown error");
 }
 
@@ -142,8 +143,10 @@ static void *socketmap_open(struct table *t, struct err *err)
     long colon = str_rfind(body, ':');
     struct socketmap *m;
 
-    if (colon < 6 || (size_t)colon + 1 == body.len || (!str_starts(body, STR("inet:")) && !str_starts(body, STR("unix:")))) {
-        err_set(err, ERR_PERMANENT, "socketmap requires inet:host:port:name or unix:path:name instead of \"%s\"", t->body);
+    if (colon < 6 || (size_t)colon + 1 == body.len ||
+        (!str_starts(body, STR("inet:")) && !str_starts(body, STR("unix:")))) {
+        err_set(err, ERR_PERMANENT, "socketmap requires inet:host:port:name or unix:path:name instead of \"%s\"",
+                t->body);
         return NULL;
     }
     m = MEM_NEW(struct socketmap);
@@ -155,5 +158,6 @@ static void *socketmap_open(struct table *t, struct err *err)
     return NULL;
 }
 
-const struct table_type table_type_socketmap = {"socketmap", false, false, socketmap_open, socketmap_lookup, NULL, socketmap_close,
-                                                TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
+const struct table_type table_type_socketmap = {
+    "socketmap",      false, false,           socketmap_open,
+    socketmap_lookup, NULL,  socketmap_close, TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};

@@ -46,12 +46,16 @@ static struct str part_of(const struct table_expansion *e, char c)
     split(whole, &local, &domain);
     switch (c) {
     case 's':
-    case 'S': return whole;
+    case 'S':
+        return whole;
     case 'u':
-    case 'U': return local;
+    case 'U':
+        return local;
     case 'd':
-    case 'D': return domain;
-    default: return domain.len > 0 ? domain_label(domain, (unsigned)(c - '0')) : STR("");
+    case 'D':
+        return domain;
+    default:
+        return domain.len > 0 ? domain_label(domain, (unsigned)(c - '0')) : STR("");
     }
 }
 
@@ -85,7 +89,8 @@ int table_template_expand(const struct table_expansion *e, struct buf *out)
 int table_source_take_template(struct table_source *s, struct str template, struct str *template_r, struct err *err)
 {
     if (!table_template_is_valid(template))
-        return err_set(err, ERR_PERMANENT, "%s: invalid template: " STR_FMT, table_config_name(s->config), STR_ARG(template));
+        return err_set(err, ERR_PERMANENT, "%s: invalid template: " STR_FMT, table_config_name(s->config),
+                       STR_ARG(template));
     *template_r = template;
     return 0;
 }
@@ -125,8 +130,10 @@ void table_source_release(struct table_source *s)
 
 int table_source_take_sql(struct table_source *s, struct err *err)
 {
-    struct str query = table_config_str(s->config, "query", ""), function = table_config_str(s->config, "select_function", "");
-    struct str table = table_config_str(s->config, "table", ""), select = table_config_str(s->config, "select_field", ""),
+    struct str query = table_config_str(s->config, "query", ""),
+               function = table_config_str(s->config, "select_function", "");
+    struct str table = table_config_str(s->config, "table", ""),
+               select = table_config_str(s->config, "select_field", ""),
                where = table_config_str(s->config, "where_field", "");
     struct buf text = BUF_INIT;
     int rc;
@@ -187,7 +194,8 @@ int table_rows_add(struct table_rows *r, struct str value, struct err *err)
     return 0;
 }
 
-int table_source_finish(const struct table_source *s, struct str key, const struct table_rows *rows, struct buf *value_r, struct err *err)
+int table_source_finish(const struct table_source *s, struct str key, const struct table_rows *rows,
+                        struct buf *value_r, struct err *err)
 {
     struct table_expansion e = {.template = s->result_format, .key = key, .is_result = true};
     struct buf one = BUF_INIT;
@@ -200,8 +208,8 @@ int table_source_finish(const struct table_source *s, struct str key, const stru
         if (e.value.len == 0 || table_template_expand(&e, &one) <= 0)
             continue;
         if (s->expansion_limit > 0 && ++results > s->expansion_limit) {
-            rc = err_set(err, ERR_TEMPORARY, "%s: expansion limit exceeded for key \"" STR_FMT "\"", table_config_name(s->config),
-                         STR_ARG(key));
+            rc = err_set(err, ERR_TEMPORARY, "%s: expansion limit exceeded for key \"" STR_FMT "\"",
+                         table_config_name(s->config), STR_ARG(key));
             break;
         }
         if (rc > 0)

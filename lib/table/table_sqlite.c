@@ -102,5 +102,5 @@ static void sqlite_table_close(void *data)
     table_client_free(data);
 }
 
-const struct table_type table_type_sqlite = {"sqlite", true, false, sqlite_open, sqlite_lookup, NULL, sqlite_table_close,
-                                             TABLE_TYPE_REPORTS};
+const struct table_type table_type_sqlite = {
+    "sqlite", true, false, sqlite_open, sqlite_lookup, NULL, sqlite_table_close, TABLE_TYPE_REPORTS};

@@ -86,7 +86,8 @@ static int ask(struct stream *s, void *question, bool *keeps_r, struct err *err)
     if (found < 0)
         return -1;
     if (end == LINE_CUT || end == LINE_EOF)
-        return err_set(err, ERR_PROTOCOL, end == LINE_CUT ? "the reply is longer than %d bytes" : "the reply is cut off (limit %d)",
+        return err_set(err, ERR_PROTOCOL,
+                       end == LINE_CUT ? "the reply is longer than %d bytes" : "the reply is cut off (limit %d)",
                        REPLY_MAX);
     *keeps_r = true;
     return table_tcp_reply(line, q->value, err);
@@ -111,5 +112,6 @@ static void tcp_close(void *data)
     table_peer_free(data);
 }
 
-const struct table_type table_type_tcp = {"tcp", false, false, tcp_open, tcp_lookup, NULL, tcp_close,
-                                          TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};
+const struct table_type table_type_tcp = {
+    "tcp",      false, false,     tcp_open,
+    tcp_lookup, NULL,  tcp_close, TABLE_TYPE_KEEPS_CASE | TABLE_TYPE_REPORTS | TABLE_TYPE_OTHERS};

@@ -99,7 +99,8 @@ END_TEST
 START_TEST(texthash_reads_the_source_grammar)
 {
     struct table *t;
-    write_file("t", "# comment\nfoo@bar.com  One Two  \n\nKey2\n# inside\n  continued\n\"a b\"@c  x\nbad\nfoo@bar.com dup\n");
+    write_file(
+        "t", "# comment\nfoo@bar.com  One Two  \n\nKey2\n# inside\n  continued\n\"a b\"@c  x\nbad\nfoo@bar.com dup\n");
     t = open_named("texthash", "t", 0);
     ck_assert_str_eq(ask(t, "FOO@bar.com"), "One Two");
     ck_assert_str_eq(ask(t, "key2"), "continued");
@@ -262,8 +263,9 @@ START_TEST(a_damaged_cache_is_begun_anew)
 {
     struct err err = ERR_INIT;
     struct table *t;
-    write_file("bad.lmdb", "this is no database, and yet it is longer than a header would be: "
-                           "................................................................................................");
+    write_file("bad.lmdb",
+               "this is no database, and yet it is longer than a header would be: "
+               "................................................................................................");
     t = open_named("lmdb", "bad", TABLE_WRITE);
     ck_assert_msg(table_is_usable(t, &err), "%s", err.text);
     ck_assert_int_eq(table_update(t, STR("k"), STR("v"), &err), 0);
@@ -366,8 +368,9 @@ END_TEST
 
 START_TEST(cidr_follows_postfix)
 {
-    static const char *const cases[][2] = {{"1.1.1.1", "a"}, {"2.2.1.1", "two"}, {"2.3.1.1", "rest"}, {"2.4.1.1", "not"},
-                                           {"3.1.1.1", "-"}, {"::1", "six"}, {"4.4.4.4", "rest"}, {"foo", "-"}};
+    static const char *const cases[][2] = {{"1.1.1.1", "a"},    {"2.2.1.1", "two"}, {"2.3.1.1", "rest"},
+                                           {"2.4.1.1", "not"},  {"3.1.1.1", "-"},   {"::1", "six"},
+                                           {"4.4.4.4", "rest"}, {"foo", "-"}};
     struct table *t;
     write_file("c", " lead x\n1.0.0.0/8 a\nif 2.0.0.0/8\n2.2.0.0/16 two\n!2.3.0.0/16 not\nendif\nif !3.0.0.0/8\n"
                     "0.0.0.0/0 rest\nendif\nendif\n1.1.1.1/8 bad\nxx yy\n9.9.9.9\n[::1]/128 six\nif 1.1.1.1\n");
@@ -408,10 +411,11 @@ START_TEST(cidr_index_finds_the_first_network)
         struct net_cidr net;
         state = state * 6364136223846793005UL + 1442695040888963407UL;
         if (i % 5 == 0)
-            snprintf(address, sizeof(address), "2001:%x:%x::1", (unsigned)(state >> 33) % 70, (unsigned)(state >> 40) % 3);
+            snprintf(address, sizeof(address), "2001:%x:%x::1", (unsigned)(state >> 33) % 70,
+                     (unsigned)(state >> 40) % 3);
         else
-            snprintf(address, sizeof(address), "%u.%u.%u.%u", (unsigned)(state >> 33) % 5, (unsigned)(state >> 36) % 256,
-                     (unsigned)(state >> 44) % 2, (unsigned)(state >> 50) % 256);
+            snprintf(address, sizeof(address), "%u.%u.%u.%u", (unsigned)(state >> 33) % 5,
+                     (unsigned)(state >> 36) % 256, (unsigned)(state >> 44) % 2, (unsigned)(state >> 50) % 256);
         ck_assert_int_eq(net_addr_parse(str_from(address), 0, &addr), 0);
         for (int k = 399; k >= 0; k--)
             if (net_cidr_parse(str_from(nets[k]), &net, NULL) == 0 && net_cidr_matches(&net, &addr))
@@ -430,8 +434,9 @@ START_TEST(alias_sources_have_their_own_grammar)
     struct str key, value;
     struct err err = ERR_INIT;
     unsigned line;
-    write_file("al", "root: me, you\n\"x y\": z\n\"plain\": p\nAbc: \"|cmd a, b\", :include:/x\n noval\nnoval2\na: b: c\n"
-                     "root@dom: x\n");
+    write_file("al",
+               "root: me, you\n\"x y\": z\n\"plain\": p\nAbc: \"|cmd a, b\", :include:/x\n noval\nnoval2\na: b: c\n"
+               "root@dom: x\n");
     text = table_text_open(path("al"), TABLE_ALIAS_SOURCE, &err);
     ck_assert_int_eq(table_text_next(text, &key, &value, &line, &err), 1);
     ck_assert(str_is(key, STR("root")) && str_is(value, STR("me, you")));
@@ -476,7 +481,10 @@ static const char *ask_address(const char *tables, const char *address, unsigned
     struct buf value = BUF_INIT;
     struct str extension;
     int found = table_list_lookup_address(l, &q, &value, &extension, NULL);
-    snprintf(answer, sizeof(answer), "%s%s" STR_FMT, found > 0 ? buf_cstr(&value) : found == 0 ? "-" : "!",
+    snprintf(answer, sizeof(answer), "%s%s" STR_FMT,
+             found > 0    ? buf_cstr(&value)
+             : found == 0 ? "-"
+                          : "!",
              extension.len ? " " : "", STR_ARG(extension));
     buf_release(&value);
     table_list_close(l);
@@ -496,7 +504,8 @@ START_TEST(address_keys_come_in_the_documented_order)
     ck_assert_str_eq(ask_address("inline:{d.e=1,.d.e=2}", "u@c.d.e", transport, false), "2");
     ck_assert_str_eq(ask_address("inline:{d.e=1,.d.e=2}", "u@d.e", transport, false), "1");
     ck_assert_str_eq(ask_address("inline:{d.e=1}", "u@c.d.e", ADDRESS_KEY_DOMAIN, false), "1");
-    ck_assert_str_eq(ask_address("inline:{u@=1}", "u+y@c.d.e", ADDRESS_KEY_DOMAIN | ADDRESS_KEY_LOCAL_AT, false), "1 +y");
+    ck_assert_str_eq(ask_address("inline:{u@=1}", "u+y@c.d.e", ADDRESS_KEY_DOMAIN | ADDRESS_KEY_LOCAL_AT, false),
+                     "1 +y");
     ck_assert_str_eq(ask_address("static:all", "u@c", ADDRESS_KEY_AT_DOMAIN, false), "all");
     ck_assert_str_eq(ask_address("", "u@c", keys, true), "-");
 }

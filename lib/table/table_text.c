@@ -90,7 +90,8 @@ static struct str plain_name(struct str name)
     return needs_quotes(inside) ? name : inside;
 }
 
-static bool parse_alias_line(struct table_text *t, struct str text, unsigned line, struct str *key_r, struct str *value_r)
+static bool parse_alias_line(struct table_text *t, struct str text, unsigned line, struct str *key_r,
+                             struct str *value_r)
 {
     size_t end = key_end(text, ":");
     struct str name = str_trim(str_slice(text, 0, end));

@@ -26,4 +26,5 @@ static void texthash_close(void *data)
     table_memory_free(data);
 }
 
-const struct table_type table_type_texthash = {"texthash", true, true, texthash_open, texthash_lookup, texthash_next, texthash_close, 0};
+const struct table_type table_type_texthash = {"texthash",      true,          true,           texthash_open,
+                                               texthash_lookup, texthash_next, texthash_close, 0};

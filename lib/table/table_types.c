@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: ISC
 // table_types.c: the registry of table types, and which of them a process serves itself.
 //
-// Types with large client libraries (table_backends.c) are linked into the programs that call table_use_backends: commands and the
-// proxymap service. Every other process asks that service, so daemons stay small, jailed and without passwords, and database
-// connections are shared. proxy: sends the other types with a server there, too; for files it is passed over, as each daemon
-// maps the same file.
+// Types with large client libraries (table_backends.c) are linked into the programs that call table_use_backends:
+// commands and the proxymap service. Every other process asks that service, so daemons stay small, jailed and without
+// passwords, and database connections are shared. proxy: sends the other types with a server there, too; for files it
+// is passed over, as each daemon maps the same file.
 #include "lib/table/table_cache_impl.h"
 
 static const struct table_type *const types[] = {
 #ifdef TABLE_HAS_CDB
     &table_type_cdb,
 #endif
-    &table_type_btree, &table_type_cidr, &table_type_environ, &table_type_fail, &table_type_hash, &table_type_inline,
-    &table_type_internal, &table_type_lmdb, &table_type_memcache, &table_type_nis, &table_type_pcre, &table_type_pipemap,
-    &table_type_randmap, &table_type_regexp, &table_type_socketmap, &table_type_static, &table_type_tcp, &table_type_texthash,
-    &table_type_unionmap, &table_type_unix, NULL,
+    &table_type_btree,    &table_type_cidr,   &table_type_environ,
+    &table_type_fail,     &table_type_hash,   &table_type_inline,
+    &table_type_internal, &table_type_lmdb,   &table_type_memcache,
+    &table_type_nis,      &table_type_pcre,   &table_type_pipemap,
+    &table_type_randmap,  &table_type_regexp, &table_type_socketmap,
+    &table_type_static,   &table_type_tcp,    &table_type_texthash,
+    &table_type_unionmap, &table_type_unix,   NULL,
 };
 
 // As `postconf -m` lists them.
@@ -23,27 +26,27 @@ static const char *const type_names[] = {
 #ifdef TABLE_HAS_CDB
     "cdb",
 #endif
-    "cidr", "environ", "fail", "hash", "inline", "internal",
+    "cidr",    "environ",   "fail",     "hash",     "inline", "internal",
 #ifdef TABLE_HAS_LDAP
     "ldap",
 #endif
-    "lmdb", "memcache",
+    "lmdb",    "memcache",
 #ifdef TABLE_HAS_MYSQL
     "mysql",
 #endif
-    "nis", "pcre",
+    "nis",     "pcre",
 #ifdef TABLE_HAS_PGSQL
     "pgsql",
 #endif
-    "pipemap", "proxy", "randmap",
+    "pipemap", "proxy",     "randmap",
 #ifdef TABLE_HAS_REDIS
     "redis",
 #endif
-    "regexp", "socketmap",
+    "regexp",  "socketmap",
 #ifdef TABLE_HAS_SQLITE
     "sqlite",
 #endif
-    "static", "tcp", "texthash", "unionmap", "unix", NULL,
+    "static",  "tcp",       "texthash", "unionmap", "unix",   NULL,
 };
 
 static const struct table_type *const *backends; // ends with NULL; NULL: this process asks the proxymap service
@@ -99,7 +102,8 @@ const struct table_type *table_type_choose(struct str name, bool is_proxied, uns
     if (type == NULL && table_type_is_backend(name)) {
         if ((flags & TABLE_SENSITIVE) == 0)
             return &table_type_proxy;
-        err_set(err, ERR_TEMPORARY, STR_FMT " tables for security-sensitive data are not part of this program", STR_ARG(name));
+        err_set(err, ERR_TEMPORARY, STR_FMT " tables for security-sensitive data are not part of this program",
+                STR_ARG(name));
     } else if (type == NULL) {
         err_set(err, ERR_TEMPORARY, "unsupported dictionary type: " STR_FMT, STR_ARG(name));
     } else if ((flags & TABLE_SENSITIVE) && (type->traits & TABLE_TYPE_OTHERS)) {

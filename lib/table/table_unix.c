@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
 // table_unix.c: unix:passwd.byname and unix:group.byname, usable from inside a jail.
 //
-// All accounts that can be listed are read when the table is opened, and again when /etc/passwd or /etc/group changes. A
-// name that is not among them is absent when the name service uses local files only; else it is asked for on the pool,
-// and inside a jail that hides the name service the answer is a temporary failure, never "absent".
-// Suspends: in that last case.
+// All accounts that can be listed are read when the table is opened, and again when /etc/passwd or /etc/group changes.
+// A name that is not among them is absent when the name service uses local files only; else it is asked for on the
+// pool, and inside a jail that hides the name service the answer is a temporary failure, never "absent". Suspends: in
+// that last case.
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -14,11 +14,11 @@
 #include "lib/sys/sys.h"
 #include "lib/table/table_impl.h"
 
-#define ACCOUNTS_MAX   200000
-#define NSSWITCH       "/etc/nsswitch.conf"
-#define NSSWITCH_MAX   65536
-#define QUERY_SECONDS  30
-#define QUERY_BUFFER   (64 * 1024)
+#define ACCOUNTS_MAX  200000
+#define NSSWITCH      "/etc/nsswitch.conf"
+#define NSSWITCH_MAX  65536
+#define QUERY_SECONDS 30
+#define QUERY_BUFFER  (64 * 1024)
 
 struct unix_table {
     struct table_memory *accounts;

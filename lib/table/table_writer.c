@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
-// table_writer.c: builds FILE.lmdb or FILE.cdb beside the old one and renames it into place: readers see the old table or the new one.
+// table_writer.c: builds FILE.lmdb or FILE.cdb beside the old one and renames it into place: readers see the old table
+// or the new one.
 //
-// Limits: a transaction holds BATCH_PUTS entries or BATCH_BYTES, so memory does not grow with the table; the address space
-// set aside for the file doubles as it fills.
+// Limits: a transaction holds BATCH_PUTS entries or BATCH_BYTES, so memory does not grow with the table; the address
+// space set aside for the file doubles as it fills.
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -20,10 +21,10 @@
 #define FILE_MODE   0644
 
 struct table_writer {
-    char *path;      // FILE.lmdb
-    char *temporary; // FILE.lmdb.tmp
+    char *path;             // FILE.lmdb
+    char *temporary;        // FILE.lmdb.tmp
     struct cdb_writer *cdb; // instead of env and txn
-    int lock_fd;     // of the temporary file
+    int lock_fd;            // of the temporary file
     unsigned flags;
     MDB_env *env;
     MDB_txn *txn;
@@ -62,7 +63,8 @@ void table_writer_abort(struct table_writer *w)
     writer_free(w);
 }
 
-// The temporary file, locked and empty. A writer that waits for another's lock may then hold a file that was renamed away.
+// The temporary file, locked and empty. A writer that waits for another's lock may then hold a file that was renamed
+// away.
 static int open_temporary(struct table_writer *w, struct err *err)
 {
     for (unsigned i = 0; i < 100; i++) {
@@ -153,7 +155,8 @@ struct table_writer *table_writer_open(struct str type_name, bool keeps_old, uns
     int rc;
 
     if (!str_cut(&path, ':', &type) || (suffix = suffix_of(type)) == NULL) {
-        err_set(err, ERR_PERMANENT, "unsupported dictionary type: " STR_FMT " does not support bulk-mode creation.", STR_ARG(type));
+        err_set(err, ERR_PERMANENT, "unsupported dictionary type: " STR_FMT " does not support bulk-mode creation.",
+                STR_ARG(type));
         return NULL;
     }
     w = MEM_NEW(struct table_writer);
@@ -375,7 +378,9 @@ int table_rebuild_index(const char *path, unsigned flags, struct err *err)
         return -1;
     }
     // Daemons run with a narrow umask; the index is to be read by whom the text may be read.
-    rc = stat(path, &st) < 0 || fchmod(w->lock_fd, (st.st_mode & 0644) | 0600) < 0 ? err_errno(err, "mode of %s", w->temporary) : 0;
+    rc = stat(path, &st) < 0 || fchmod(w->lock_fd, (st.st_mode & 0644) | 0600) < 0
+             ? err_errno(err, "mode of %s", w->temporary)
+             : 0;
     if (rc == 0)
         rc = copy_text(w, text, err);
     table_text_close(text);

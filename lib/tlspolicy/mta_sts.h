@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// mta_sts.h: MTA-STS (RFC 8461): policies of domains, published over HTTPS, that say which hosts take their mail over TLS.
+// mta_sts.h: MTA-STS (RFC 8461): policies of domains, published over HTTPS, that say which hosts take their mail over
+// TLS.
 //
 // Texts are parsed here, without I/O; the mtasts service fetches and keeps policies, and mta_sts_ask asks it.
 // Trust: a policy comes from the network: sizes and counts are bounded, names checked.
@@ -34,6 +35,7 @@ struct mta_sts_client;
 struct mta_sts_client *mta_sts_client_new(int64_t timeout_seconds);
 void mta_sts_client_free(struct mta_sts_client *c);
 // The policy in force for a domain: mode none when it has none. 0, or -1: the service does not answer.
-int mta_sts_ask(struct mta_sts_client *c, struct str domain, struct arena *arena, struct mta_sts *policy_r, struct err *err) CO MUST_CHECK;
+int mta_sts_ask(struct mta_sts_client *c, struct str domain, struct arena *arena, struct mta_sts *policy_r,
+                struct err *err) CO MUST_CHECK;
 
 #endif

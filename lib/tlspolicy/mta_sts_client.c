@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// mta_sts_client.c: asks the mtasts service, several questions at a time: each has a connection, which is kept for the next.
-// Trust: the service reads from the network, so that its answers are checked like a policy from there.
-// Suspends: asking. Limits: KEPT_MAX idle connections.
+// mta_sts_client.c: asks the mtasts service, several questions at a time: each has a connection, which is kept for the
+// next. Trust: the service reads from the network, so that its answers are checked like a policy from there. Suspends:
+// asking. Limits: KEPT_MAX idle connections.
 #include "lib/ipc/ipc.h"
 #include "lib/tlspolicy/mta_sts.h"
 
@@ -53,7 +53,8 @@ static int read_answer(const struct ipc_view *view, struct arena *arena, struct 
     return 0;
 }
 
-int mta_sts_ask(struct mta_sts_client *c, struct str domain, struct arena *arena, struct mta_sts *policy_r, struct err *err)
+int mta_sts_ask(struct mta_sts_client *c, struct str domain, struct arena *arena, struct mta_sts *policy_r,
+                struct err *err)
 {
     int64_t deadline = clock_deadline(c->timeout);
     struct ipc_msg request = IPC_MSG_INIT;

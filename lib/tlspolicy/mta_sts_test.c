@@ -34,9 +34,10 @@ END_TEST
 
 START_TEST(policies_are_read)
 {
-    ck_assert_int_eq(parse("version: STSv1\r\nmode: enforce\r\nmx: mail.Example.com\r\nmx: *.example.net\r\nnew: thing\r\n"
-                           "max_age: 604800\r\n"),
-                     0);
+    ck_assert_int_eq(
+        parse("version: STSv1\r\nmode: enforce\r\nmx: mail.Example.com\r\nmx: *.example.net\r\nnew: thing\r\n"
+              "max_age: 604800\r\n"),
+        0);
     ck_assert_int_eq(policy.mode, MTA_STS_ENFORCE);
     ck_assert_int_eq(policy.max_age, 604800);
     ck_assert_uint_eq(policy.mx.count, 2);

@@ -91,9 +91,9 @@ static int set_named_text(struct parser *p, struct str name, struct str value)
         const char *name;
         struct str *text;
     } texts[] = {
-        {"ciphers", &policy->ciphers},     {"protocols", &policy->protocols}, {"exclude", &policy->exclude},
-        {"servername", &policy->server_name}, {"tafile", &policy->anchor_file}, {"policy_type", &policy->type},
-        {"policy_domain", &policy->domain}, {"policy_failure", &policy->failure},
+        {"ciphers", &policy->ciphers},        {"protocols", &policy->protocols},    {"exclude", &policy->exclude},
+        {"servername", &policy->server_name}, {"tafile", &policy->anchor_file},     {"policy_type", &policy->type},
+        {"policy_domain", &policy->domain},   {"policy_failure", &policy->failure},
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -155,7 +155,8 @@ int tls_policy_parse(struct str value, struct arena *arena, struct tls_policy *p
         }
         if (!str_cut(&text, '=', &name))
             return err_set(err, ERR_PERMANENT,
-                           "malformed attribute/value pair \"" STR_FMT "\": missing '=' after attribute name", STR_ARG(word));
+                           "malformed attribute/value pair \"" STR_FMT "\": missing '=' after attribute name",
+                           STR_ARG(word));
         if (set_attribute(&p, str_trim(name), str_trim(text)) < 0)
             return -1;
     }

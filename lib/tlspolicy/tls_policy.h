@@ -38,8 +38,8 @@ struct tls_words {
 struct tls_policy {
     enum tls_level level;
     struct str ciphers, protocols, exclude, server_name, anchor_file;
-    struct tls_words match; // fingerprints; or names, "hostname", "nexthop", "dot-nexthop"
-    bool has_reuse, reuse;  // connection_reuse
+    struct tls_words match;    // fingerprints; or names, "hostname", "nexthop", "dot-nexthop"
+    bool has_reuse, reuse;     // connection_reuse
     bool has_raw_key, raw_key; // enable_rpk
     // Told by a program that knows policies of destinations (MTA-STS).
     struct str type, domain, failure; // policy_type, policy_domain, policy_failure
@@ -53,7 +53,13 @@ int tls_policy_parse(struct str value, struct arena *arena, struct tls_policy *p
 void tls_words_add(struct tls_words *words, struct str list, const char *separators, struct arena *arena);
 
 // The older smtp_tls_per_site: NONE, MAY, MUST_NOPEERMATCH, MUST, found by next hop and by host.
-enum tls_site { TLS_SITE_ABSENT, TLS_SITE_MAY, TLS_SITE_NONE, TLS_SITE_MUST_NOPEERMATCH, TLS_SITE_MUST }; // by precedence
+enum tls_site {
+    TLS_SITE_ABSENT,
+    TLS_SITE_MAY,
+    TLS_SITE_NONE,
+    TLS_SITE_MUST_NOPEERMATCH,
+    TLS_SITE_MUST
+};                                                           // by precedence
 int tls_site_parse(struct str value, enum tls_site *site_r); // -1: no such word
 enum tls_level tls_site_level(enum tls_site nexthop, enum tls_site host, enum tls_level global);
 

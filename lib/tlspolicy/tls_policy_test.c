@@ -27,7 +27,8 @@ START_TEST(policies_have_a_level_and_attributes)
 {
     struct tls_policy p;
 
-    ck_assert_int_eq(parse("secure match=a.example:.b.example, match=nexthop protocols=>=TLSv1.3 servername=hostname", &p), 0);
+    ck_assert_int_eq(
+        parse("secure match=a.example:.b.example, match=nexthop protocols=>=TLSv1.3 servername=hostname", &p), 0);
     ck_assert_int_eq(p.level, TLS_LEVEL_SECURE);
     ck_assert_uint_eq(p.match.count, 3);
     ck_assert(str_is(p.match.items[1], STR(".b.example")));
@@ -39,7 +40,8 @@ START_TEST(policies_have_a_level_and_attributes)
     ck_assert(str_is(p.match.items[0], STR("AA:BB")));
     ck_assert_int_eq(parse("may connection_reuse=yes ciphers=high exclude=aNULL:RC4 enable_rpk=no", &p), 0);
     ck_assert(p.has_reuse && p.reuse && p.has_raw_key && !p.raw_key);
-    ck_assert_int_eq(parse("secure policy_type=sts policy_domain=d.example { policy_string = mode: enforce } mx_host_pattern=*.d.example "
+    ck_assert_int_eq(parse("secure policy_type=sts policy_domain=d.example { policy_string = mode: enforce } "
+                           "mx_host_pattern=*.d.example "
                            "mx_host_pattern=mx.e.example policy_ttl=5",
                            &p),
                      0);
@@ -102,13 +104,15 @@ static struct dns_tlsa record(unsigned usage, unsigned selector, unsigned matchi
 
 START_TEST(usable_tlsa_records_are_chosen)
 {
-    const struct dns_tlsa useless[] = {record(0, 0, 1, 32), record(1, 1, 1, 32), record(3, 2, 1, 32), record(3, 1, 1, 31),
-                                       record(3, 1, 3, 32), record(2, 0, 2, 32)};
-    const struct dns_tlsa mixed[] = {record(3, 1, 1, 32), record(3, 1, 2, 64), record(2, 0, 1, 32), record(2, 0, 0, 10)};
+    const struct dns_tlsa useless[] = {record(0, 0, 1, 32), record(1, 1, 1, 32), record(3, 2, 1, 32),
+                                       record(3, 1, 1, 31), record(3, 1, 3, 32), record(2, 0, 2, 32)};
+    const struct dns_tlsa mixed[] = {record(3, 1, 1, 32), record(3, 1, 2, 64), record(2, 0, 1, 32),
+                                     record(2, 0, 0, 10)};
     struct dns_tlsa usable[8];
 
     ck_assert_uint_eq(tls_dane_usable(useless, 6, STR("sha512 sha256"), usable), 0);
-    ck_assert_uint_eq(tls_dane_usable(mixed, 4, STR("sha512 sha256"), usable), 3); // the weaker digest of 3 1 is passed over
+    ck_assert_uint_eq(tls_dane_usable(mixed, 4, STR("sha512 sha256"), usable),
+                      3); // the weaker digest of 3 1 is passed over
     ck_assert_int_eq(usable[0].matching, 2);
     ck_assert_int_eq(usable[1].usage, 2);
     ck_assert_uint_eq(tls_dane_usable(mixed, 4, STR("sha256=1"), usable), 3);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: ISC
-// anvil.c: counts, for all SMTP servers together, connections and requests by client. It decides nothing: it tells numbers.
+// anvil.c: counts, for all SMTP servers together, connections and requests by client. It decides nothing: it tells
+// numbers.
 //
-// Trust: its clients are our own servers, whose sessions hostile clients drive: names are bounded, and a process can only give
-// back what it took itself. Holds no secret, opens nothing. Suspends: between requests.
+// Trust: its clients are our own servers, whose sessions hostile clients drive: names are bounded, and a process can
+// only give back what it took itself. Holds no secret, opens nothing. Suspends: between requests.
+#include "services/anvil/anvil.h"
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
-#include "services/anvil/anvil.h"
-
 
 struct anvil_state {
     struct anvil anvil;

@@ -21,7 +21,7 @@ void anvil_init(struct anvil *a, int64_t rate_seconds)
 void anvil_release(struct anvil *a)
 {
     LIST_EACH_SAFE(item, &a->by_age)
-        mem_free(container_of(item, struct anvil_entry, link));
+    mem_free(container_of(item, struct anvil_entry, link));
     map_release(&a->clients);
     for (size_t i = 0; i < ANVIL_EVENT_COUNT; i++)
         buf_release(&a->max_rate[i].client);
@@ -152,8 +152,8 @@ static void log_maximum(struct anvil_maximum *m, const char *what, int64_t inter
         clock_add_syslog(&when, m->wall);
         if (interval_ms > 0)
             buf_addf(&unit, "/%llds", (long long)(interval_ms / 1000));
-        log_info("statistics: max %s %lld%s for (%s) at %s", what, (long long)m->value, buf_cstr(&unit), buf_cstr(&m->client),
-                 buf_cstr(&when));
+        log_info("statistics: max %s %lld%s for (%s) at %s", what, (long long)m->value, buf_cstr(&unit),
+                 buf_cstr(&m->client), buf_cstr(&when));
     }
     m->value = 0;
     buf_release(&when);
@@ -165,7 +165,10 @@ void anvil_log_statistics(struct anvil *a)
     static const struct {
         enum anvil_event event;
         const char *what;
-    } rates[] = {{ANVIL_MESSAGE, "message rate"}, {ANVIL_RECIPIENT, "recipient rate"}, {ANVIL_NEWTLS, "newtls rate"}, {ANVIL_AUTH, "auth rate"}};
+    } rates[] = {{ANVIL_MESSAGE, "message rate"},
+                 {ANVIL_RECIPIENT, "recipient rate"},
+                 {ANVIL_NEWTLS, "newtls rate"},
+                 {ANVIL_AUTH, "auth rate"}};
     struct buf when = BUF_INIT;
     log_maximum(&a->max_rate[ANVIL_CONNECT], "connection rate", a->interval_ms);
     log_maximum(&a->max_count, "connection count", 0);

@@ -21,8 +21,8 @@ static int init(struct service_context *ctx, struct err *err)
     bounce_templates_load(&state->templates, ctx->conf, s, &state->arena);
     ctx->state = state;
     state->flush = flush_client_new(s->flush_service_name);
-    state->flush_domains =
-        match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains", s->parent_domain_matches_subdomains, err);
+    state->flush_domains = match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains",
+                                                   s->parent_domain_matches_subdomains, err);
     if (state->flush_domains == NULL)
         return -1;
     return 0;
@@ -58,7 +58,8 @@ static struct str clean(struct arena *arena, const struct ipc_view *view, const 
     return text;
 }
 
-// Mail that waits for a site which may ask for it (fast_flush_domains): the flush service remembers. Losing that costs time, not mail.
+// Mail that waits for a site which may ask for it (fast_flush_domains): the flush service remembers. Losing that costs
+// time, not mail.
 static void note_deferral(struct bounce_state *state, struct str recipient, struct str id) CO
 {
     struct err err = ERR_INIT;

@@ -118,10 +118,12 @@ static void add_text_part(struct buf *b, const struct bounce_state *state, const
                           struct str boundary)
 {
     struct str charset = mail->text->charset;
-    if ((charset.len == 0 || str_is_nocase(charset, STR("us-ascii"))) && str_is_nocase(encoding_of(state, mail), STR("8bit")))
+    if ((charset.len == 0 || str_is_nocase(charset, STR("us-ascii"))) &&
+        str_is_nocase(encoding_of(state, mail), STR("8bit")))
         charset = STR("utf-8"); // reasons may be anything
     buf_addf(b, "\n--" STR_FMT "\nContent-Description: Notification\n", STR_ARG(boundary));
-    buf_addf(b, "Content-Type: text/plain; charset=" STR_FMT "\n", STR_ARG(charset.len > 0 ? charset : STR("us-ascii")));
+    buf_addf(b, "Content-Type: text/plain; charset=" STR_FMT "\n",
+             STR_ARG(charset.len > 0 ? charset : STR("us-ascii")));
     add_transfer_encoding(b, state, mail);
     buf_add_char(b, '\n');
     if (!mail->is_for_postmaster)
@@ -232,7 +234,8 @@ void bounce_add_report(struct buf *b, const struct bounce_state *state, const st
 
 // ---- The returned message
 
-static void add_returned_head(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail, struct str boundary)
+static void add_returned_head(struct buf *b, const struct bounce_state *state, const struct bounce_mail *mail,
+                              struct str boundary)
 {
     bool is_whole = mail->has_whole_message;
     bool is_failure = mail->flush->notice == BOUNCE_NOTICE_FAILURE || mail->flush->notice == BOUNCE_NOTICE_DELAY;
@@ -310,8 +313,9 @@ static struct submit *begin(struct bounce_state *state, const struct bounce_mail
     const struct settings *s = state->settings;
     struct buf date = BUF_INIT;
     struct submit_recipient recipient = {.address = mail->recipient, .dsn_orcpt = STR("")};
-    const struct submit_attr attrs[] = {
-        {"log_message_origin", STR("local")}, {"rewrite_context", STR("local")}, {"encoding", encoding_of(state, mail)}};
+    const struct submit_attr attrs[] = {{"log_message_origin", STR("local")},
+                                        {"rewrite_context", STR("local")},
+                                        {"encoding", encoding_of(state, mail)}};
     clock_add_rfc5322(&date, clock_wall());
     struct submit_envelope e = {
         .sender = mail->sender,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: ISC
-// flush.c: knows which deferred messages wait for which site, so that one site's mail can be tried at once (ETRN, postqueue -s).
+// flush.c: knows which deferred messages wait for which site, so that one site's mail can be tried at once (ETRN,
+// postqueue -s).
 //
-// The bounce service tells it of each deferral to a site of fast_flush_domains. Asked for a site, it has the queue manager try those
-// messages. Woken up, it does so for files that nobody asked for in fast_flush_refresh_time, and removes empty ones after
-// fast_flush_purge_time. A lost file costs time, never mail: the queue manager retries by its own clock.
-// Trust: sites come from addresses and from ETRN: they are domain names in fast_flush_domains before anything is done.
-// Suspends: for the queue manager and for tables of fast_flush_domains.
+// The bounce service tells it of each deferral to a site of fast_flush_domains. Asked for a site, it has the queue
+// manager try those messages. Woken up, it does so for files that nobody asked for in fast_flush_refresh_time, and
+// removes empty ones after fast_flush_purge_time. A lost file costs time, never mail: the queue manager retries by its
+// own clock. Trust: sites come from addresses and from ETRN: they are domain names in fast_flush_domains before
+// anything is done. Suspends: for the queue manager and for tables of fast_flush_domains.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -13,7 +14,6 @@
 #include "lib/ipc/qmgr_client.h"
 #include "lib/mail/address.h"
 #include "services/flush/flush.h"
-
 
 static int init(struct service_context *ctx, struct err *err)
 {
@@ -26,7 +26,8 @@ static int init(struct service_context *ctx, struct err *err)
     buf_addf(&path, "public/" STR_FMT, STR_ARG(s->queue_service_name));
     st->qmgr_path = mem_strdup(buf_cstr(&path));
     buf_release(&path);
-    st->domains = match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains", s->parent_domain_matches_subdomains, err);
+    st->domains = match_list_open_domains(s->fast_flush_domains, 0, "fast_flush_domains",
+                                          s->parent_domain_matches_subdomains, err);
     return st->domains == NULL ? -1 : 0;
 }
 
@@ -43,7 +44,8 @@ static void deinit(struct service_context *ctx)
 static bool is_deferred(const struct flush_state *st, struct str id)
 {
     struct buf path = BUF_INIT;
-    bool is = queue_id_is_valid(id) && queue_path(&st->layout, QUEUE_DEFERRED, id, &path) == 0 && access(buf_cstr(&path), F_OK) == 0;
+    bool is = queue_id_is_valid(id) && queue_path(&st->layout, QUEUE_DEFERRED, id, &path) == 0 &&
+              access(buf_cstr(&path), F_OK) == 0;
     buf_release(&path);
     return is;
 }
@@ -81,7 +83,8 @@ static enum flush_status send_name(const struct flush_state *st, struct str name
 
 static enum flush_status check_site(const struct flush_state *st, struct str site, struct err *err) CO
 {
-    if (site.len == 0 || site.len > FLUSH_SITE_MAX || !(address_domain_is_valid(site) || address_domain_is_literal(site)))
+    if (site.len == 0 || site.len > FLUSH_SITE_MAX ||
+        !(address_domain_is_valid(site) || address_domain_is_literal(site)))
         return FLUSH_BAD_SITE;
     int found = match_list_has(st->domains, site, err);
     return found < 0 ? FLUSH_FAILED : found > 0 ? FLUSH_OK : FLUSH_UNKNOWN_SITE;
@@ -99,7 +102,8 @@ static enum flush_status perform(const struct flush_state *st, const struct ipc_
     buf_add_str(&id, ipc_str_or(view, "id", STR("")));
     enum flush_status status = check_site(st, buf_str(&site), err);
     flush_file_name(buf_str(&site), &name);
-    if (status == FLUSH_OK && adds && (!queue_id_is_valid(buf_str(&id)) || flush_file_add(st, buf_str(&name), buf_str(&id), err) < 0))
+    if (status == FLUSH_OK && adds &&
+        (!queue_id_is_valid(buf_str(&id)) || flush_file_add(st, buf_str(&name), buf_str(&id), err) < 0))
         status = FLUSH_FAILED;
     else if (status == FLUSH_OK && !adds)
         status = send_name(st, buf_str(&name), err);

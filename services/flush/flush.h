@@ -16,8 +16,9 @@ struct flush_state {
     bool is_refreshing;
 };
 
-// ---- flush_file.c: one file for each site: flush/SITE holds a line for each message that was deferred; characters of the site that
-// are no letter or digit stand as '_'. Files are locked while they are read or changed. Limits: FLUSH_FILE_MAX bytes are read.
+// ---- flush_file.c: one file for each site: flush/SITE holds a line for each message that was deferred; characters of
+// the site that are no letter or digit stand as '_'. Files are locked while they are read or changed. Limits:
+// FLUSH_FILE_MAX bytes are read.
 #define FLUSH_FILE_MAX (16 * 1024 * 1024)
 void flush_file_name(struct str site, struct buf *name_r);
 // The id is in the file when this returns 0; once only.

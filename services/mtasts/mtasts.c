@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// mtasts.c: fetches, keeps and renews the MTA-STS policies of other domains (RFC 8461), and tells delivery agents of them.
+// mtasts.c: fetches, keeps and renews the MTA-STS policies of other domains (RFC 8461), and tells delivery agents of
+// them.
 //
 // Request: policy {domain}. Answer: policy {id, text} | none. A domain without a policy in force is answered with none,
 // whatever the reason. Trust: DNS and web servers are hostile; clients, too: the domain is checked.
@@ -11,10 +12,10 @@
 #include "lib/net/dns.h"
 #include "services/mtasts/mtasts.h"
 
-#define DOMAIN_MAX     240 // with "_mta-sts." in front a name of DNS
-#define IDLE_SECONDS   3600
-#define BUSY_MS        120000
-#define FETCHES_MAX    32 // at a time: a few web servers that hang do not hold up the others
+#define DOMAIN_MAX   240 // with "_mta-sts." in front a name of DNS
+#define IDLE_SECONDS 3600
+#define BUSY_MS      120000
+#define FETCHES_MAX  32 // at a time: a few web servers that hang do not hold up the others
 
 static int mtasts_init(struct service_context *ctx, struct err *err)
 {

@@ -26,7 +26,8 @@ struct mtasts {
 };
 
 // mtasts_cache.c: entries in memory, and on disk those with a policy.
-struct mtasts_entry *mtasts_cache_get(struct mtasts *m, struct str domain) CO; // never NULL; not busy ones may go at the next call
+struct mtasts_entry *mtasts_cache_get(struct mtasts *m,
+                                      struct str domain) CO; // never NULL; not busy ones may go at the next call
 void mtasts_cache_store(struct mtasts *m, struct mtasts_entry *e) CO;
 void mtasts_cache_remove(struct mtasts *m, struct mtasts_entry *e) CO; // from the disk
 // The first domain behind `after` that has a policy on disk: 1, 0.
@@ -36,8 +37,8 @@ void mtasts_cache_free(struct mtasts *m);
 void mtasts_entry_encode(const struct mtasts_entry *e, struct buf *value);
 int mtasts_entry_decode(struct mtasts_entry *e, struct str value);
 
-// mtasts_policy.c: brings an entry up to date: DNS at most every mtasts_check_time, the web server when DNS tells of a change,
-// or when `renews`.
+// mtasts_policy.c: brings an entry up to date: DNS at most every mtasts_check_time, the web server when DNS tells of a
+// change, or when `renews`.
 void mtasts_policy_refresh(struct mtasts *m, struct mtasts_entry *e, bool renews) CO;
 static inline bool mtasts_entry_is_valid(const struct mtasts_entry *e, int64_t now)
 {

@@ -49,8 +49,8 @@ static void take_policy(struct mtasts *m, struct mtasts_entry *e, const char *id
         e->expires = e->fetched + policy.max_age;
         buf_clear(&e->text);
         buf_add_str(&e->text, text);
-        log_info("MTA-STS policy of %s: mode %s, id %s, valid for %lld s", e->domain, mta_sts_mode_name(policy.mode), e->id,
-                 (long long)policy.max_age);
+        log_info("MTA-STS policy of %s: mode %s, id %s, valid for %lld s", e->domain, mta_sts_mode_name(policy.mode),
+                 e->id, (long long)policy.max_age);
         mtasts_cache_store(m, e);
     }
     arena_release(&arena);

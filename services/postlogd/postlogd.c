@@ -54,7 +54,7 @@ static void serve(struct service_context *ctx, struct service_client *client)
     for (;;) {
         ssize_t n = take_line(client->fd);
         if (n >= 0 || errno == EINTR) {
-            if (++burst % BURST == 0 && co_yield() < 0)
+            if (++burst % BURST == 0 && co_yield () < 0)
                 break;
             continue;
         }

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: ISC
-// proxymap.c: looks tables up for other processes, which share its database connections; as proxywrite, those of proxy_write_maps.
+// proxymap.c: looks tables up for other processes, which share its database connections; as proxywrite, those of
+// proxy_write_maps.
 //
-// A request names a table, flags and a key: {lookup, table, flags, key}; the answer is {found, value}, {absent}, or {failed, reason}. To
-// proxywrite also {update, …, value}, {delete, …}, and {next, …}, which finds the key behind `key`: {found, key, value}.
-// Allowed are the proxy: items of proxy_read_maps (proxy_write_maps for proxywrite, with updates), and the database tables that main.cf
-// and master.cf name, which daemons cannot open themselves. The latter are opened before privileges are dropped: their files
-// hold passwords. Trust: clients are hostile: names are checked against those lists, flags against what a client may ask.
-// Suspends: in the tables. Limits: TABLES_MAX open tables.
+// A request names a table, flags and a key: {lookup, table, flags, key}; the answer is {found, value}, {absent}, or
+// {failed, reason}. To proxywrite also {update, …, value}, {delete, …}, and {next, …}, which finds the key behind
+// `key`: {found, key, value}. Allowed are the proxy: items of proxy_read_maps (proxy_write_maps for proxywrite, with
+// updates), and the database tables that main.cf and master.cf name, which daemons cannot open themselves. The latter
+// are opened before privileges are dropped: their files hold passwords. Trust: clients are hostile: names are checked
+// against those lists, flags against what a client may ask. Suspends: in the tables. Limits: TABLES_MAX open tables.
 #include "services/proxymap/proxymap.h"
 
 #include "lib/base/log.h"
 #include "lib/ipc/service.h"
 #include "lib/table/table.h"
 
-#define TABLES_MAX     1000
-#define CLIENT_FLAGS   (TABLE_FOLD_KEYS | TABLE_KEEP_CASE | TABLE_NO_SUBSTITUTION)
-#define IDLE_SECONDS   3600
+#define TABLES_MAX   1000
+#define CLIENT_FLAGS (TABLE_FOLD_KEYS | TABLE_KEEP_CASE | TABLE_NO_SUBSTITUTION)
+#define IDLE_SECONDS 3600
 
 struct proxymap {
     struct proxymap_access access;
@@ -92,7 +93,8 @@ static void refuse(struct proxymap *p, struct str name, struct ipc_msg *answer, 
     if (map_get(&p->refused, name) == NULL && p->refused.count < TABLES_MAX) {
         map_set(&p->refused, name, p);
         log_warn("request for unapproved table: \"" STR_FMT "\"", STR_ARG(name));
-        log_warn("to approve this table for access, list proxy:" STR_FMT " in proxy_read_maps (proxy_write_maps for caches)",
+        log_warn("to approve this table for access, list proxy:" STR_FMT
+                 " in proxy_read_maps (proxy_write_maps for caches)",
                  STR_ARG(name));
     }
     buf_addf(&reason, "table " STR_FMT " is not approved for the proxymap service", STR_ARG(str_slice(name, 0, 300)));

@@ -13,7 +13,8 @@ struct proxymap_access {
 
 // Adds the proxy:type:name items of a list, as proxy_read_maps holds them; other items are passed over.
 void proxymap_access_add_list(struct proxymap_access *access, struct str list);
-// Adds the tables that table_type_is_backend knows, wherever in `text` they are named: daemons cannot open these themselves.
+// Adds the tables that table_type_is_backend knows, wherever in `text` they are named: daemons cannot open these
+// themselves.
 void proxymap_access_add_backends(struct proxymap_access *access, struct str text);
 // The same for every value of main.cf and every argument of a master.cf row.
 int proxymap_access_add_configuration(struct proxymap_access *access, const struct conf *conf, struct err *err);

@@ -9,7 +9,9 @@
 START_TEST(lists_allow_their_proxy_items_only)
 {
     struct proxymap_access access = {MAP_INIT};
-    proxymap_access_add_list(&access, STR("hash:/etc/a proxy:tcp:h:1, { check_client_access proxy:cidr:/c } proxy:unionmap:{static:a, static:b}"));
+    proxymap_access_add_list(
+        &access,
+        STR("hash:/etc/a proxy:tcp:h:1, { check_client_access proxy:cidr:/c } proxy:unionmap:{static:a, static:b}"));
     ck_assert(proxymap_access_allows(&access, STR("tcp:h:1")));
     ck_assert(proxymap_access_allows(&access, STR("proxy:tcp:h:1")));
     ck_assert(proxymap_access_allows(&access, STR("cidr:/c")));
@@ -26,7 +28,8 @@ START_TEST(databases_are_allowed_where_they_are_named)
     struct proxymap_access access = {MAP_INIT};
     if (!table_type_is_backend(STR("sqlite")))
         return;
-    proxymap_access_add_backends(&access, STR("permit, check_x sqlite:/a, unionmap:{hash:/h, sqlite:/b} {reject, {proxy:sqlite:/c}}"));
+    proxymap_access_add_backends(
+        &access, STR("permit, check_x sqlite:/a, unionmap:{hash:/h, sqlite:/b} {reject, {proxy:sqlite:/c}}"));
     ck_assert(proxymap_access_allows(&access, STR("sqlite:/a")));
     ck_assert(proxymap_access_allows(&access, STR("sqlite:/b")));
     ck_assert(proxymap_access_allows(&access, STR("sqlite:/c")));

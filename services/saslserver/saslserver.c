@@ -19,7 +19,7 @@ struct saslserver {
     unsigned conversations;
     char *host;
     char *service;
-    char *realm; // NULL: none
+    char *realm;             // NULL: none
     bool takes_certificates; // EXTERNAL is in mech_list
 };
 
@@ -33,7 +33,7 @@ struct conversation {
 
 struct job {
     struct cyrus_exchange *exchange;
-    char *mechanism;        // NULL: a further step
+    char *mechanism; // NULL: a further step
     struct buf response;
     bool has_response;
     struct sasl_answer answer;
@@ -82,8 +82,8 @@ static char *endpoint(const struct ipc_view *request, const char *address, const
     return text;
 }
 
-// Who the client is by its certificate. NULL: nobody, or the administrator did not ask for that: whoever signs certificates for a
-// name would log in as it.
+// Who the client is by its certificate. NULL: nobody, or the administrator did not ask for that: whoever signs
+// certificates for a name would log in as it.
 static char *external(const struct saslserver *d, const struct ipc_view *request)
 {
     struct str name = ipc_str_or(request, "external", STR(""));
@@ -93,7 +93,8 @@ static char *external(const struct saslserver *d, const struct ipc_view *request
 
 static struct cyrus_exchange *new_exchange(struct saslserver *d, const struct ipc_view *request, struct err *err)
 {
-    char *local = endpoint(request, "server_address", "server_port"), *remote = endpoint(request, "client_address", "client_port");
+    char *local = endpoint(request, "server_address", "server_port"),
+         *remote = endpoint(request, "client_address", "client_port");
     char *name = external(d, request);
     const struct cyrus_identity who = {d->service, d->host, d->realm, local, remote, name};
     struct cyrus_exchange *x = cyrus_server_new(&who, d->security[is_encrypted(request)], err);
@@ -143,7 +144,8 @@ static void answer_mechanisms(struct conversation *c, const struct ipc_view *req
 static bool answer_step(struct conversation *c, const struct ipc_view *request, struct ipc_msg *m) CO
 {
     struct err err = ERR_INIT;
-    struct str mechanism = ipc_str_or(request, "mechanism", STR_NULL), response = ipc_str_or(request, "response", STR_NULL);
+    struct str mechanism = ipc_str_or(request, "mechanism", STR_NULL),
+               response = ipc_str_or(request, "response", STR_NULL);
     int64_t deadline = clock_deadline(c->ctx->settings->smtpd_sasl_answer_timeout);
 
     if (mechanism.ptr != NULL) {

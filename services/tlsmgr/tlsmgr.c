@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: ISC
-// tlsmgr.c: holds the private keys of TLS and signs with them for the other daemons; rotates ticket keys; remembers sessions.
+// tlsmgr.c: holds the private keys of TLS and signs with them for the other daemons; rotates ticket keys; remembers
+// sessions.
 //
-// Requests are described in lib/ipc/tls_service.h. Keys are read by a process of their own (tlsmgr_reader.c), which looks at the files from
-// time to time, so a renewed certificate comes into use by itself. Signatures are made by the job pool.
-// Trust: runs as mail_owner, jailed, without network. Clients are daemons that parse network input: they get signatures, at a bounded
-// rate, never a key; and chains of files that main.cf or master.cf names.
-// Suspends: jobs, tables. Limits: SIGN_SECONDS a signature.
+// Requests are described in lib/ipc/tls_service.h. Keys are read by a process of their own (tlsmgr_reader.c), which
+// looks at the files from time to time, so a renewed certificate comes into use by itself. Signatures are made by the
+// job pool. Trust: runs as mail_owner, jailed, without network. Clients are daemons that parse network input: they get
+// signatures, at a bounded rate, never a key; and chains of files that main.cf or master.cf names. Suspends: jobs,
+// tables. Limits: SIGN_SECONDS a signature.
 #include "services/tlsmgr/tlsmgr.h"
 
 #include <unistd.h>
@@ -178,7 +179,8 @@ static int answer_sign(struct tlsmgr *m, const struct ipc_view *view, struct ipc
     struct signing *s = MEM_NEW(struct signing);
     s->key = key;
     int rc = 0;
-    if (input.len > TLS_SIGN_INPUT_MAX || !copy_word(s->algorithm, sizeof s->algorithm, ipc_str_or(view, "algorithm", STR(""))) ||
+    if (input.len > TLS_SIGN_INPUT_MAX ||
+        !copy_word(s->algorithm, sizeof s->algorithm, ipc_str_or(view, "algorithm", STR(""))) ||
         !copy_word(s->digest, sizeof s->digest, ipc_str_or(view, "digest", STR(""))))
         rc = err_set(err, ERR_PROTOCOL, "malformed request for a signature");
     buf_add_str(&s->input, input);
@@ -237,7 +239,8 @@ static int answer_name(struct tlsmgr *m, const struct ipc_view *view, struct ipc
 {
     const struct tlsmgr_chains *chains;
     wait_until_loaded(m);
-    int found = tlsmgr_names_chains(m->names, ipc_str_or(view, "maps", STR("")), ipc_str_or(view, "name", STR("")), &chains, err);
+    int found = tlsmgr_names_chains(m->names, ipc_str_or(view, "maps", STR("")), ipc_str_or(view, "name", STR("")),
+                                    &chains, err);
     if (found < 0)
         return -1;
     if (found > 0)
@@ -265,7 +268,8 @@ static int answer_cache(struct tlsmgr *m, const struct ipc_view *view, struct ip
             ipc_add_str(answer, "session", buf_str(&session));
     } else {
         bool is_put = str_is(view->verb, STR("put"));
-        rc = is_put ? tlsmgr_cache_put(cache, id, ipc_str_or(view, "session", STR("")), err) : tlsmgr_cache_drop(cache, id, err);
+        rc = is_put ? tlsmgr_cache_put(cache, id, ipc_str_or(view, "session", STR("")), err)
+                    : tlsmgr_cache_drop(cache, id, err);
         ipc_begin(answer, view->id, "done");
     }
     buf_wipe(&session);
@@ -324,7 +328,8 @@ static void deinit(struct service_context *ctx)
     mem_free(m);
 }
 
-// master wakes it up now and then (the 1000? of its row): there is nothing to do, sessions and keys have times of their own.
+// master wakes it up now and then (the 1000? of its row): there is nothing to do, sessions and keys have times of their
+// own.
 static void trigger(struct service_context *ctx, char request)
 {
 }

@@ -13,7 +13,8 @@
 #define TLSMGR_FILE_MAX  (256 * 1024)
 #define TLSMGR_FILES_MAX 20000 // files and directories that are watched
 
-// ---- tlsmgr_files.c: which files and maps the configuration names. Paths and chain texts (see tls_service.h) live in `arena`.
+// ---- tlsmgr_files.c: which files and maps the configuration names. Paths and chain texts (see tls_service.h) live in
+// `arena`.
 struct tlsmgr_files {
     struct arena *arena;
     struct map paths;       // files
@@ -25,8 +26,9 @@ int tlsmgr_files_collect(const struct conf *conf, struct tlsmgr_files *f, struct
 void tlsmgr_files_add_text(struct tlsmgr_files *f, struct str text);
 void tlsmgr_files_release(struct tlsmgr_files *f);
 
-// ---- tlsmgr_reader.c: the process that reads the files. It keeps the rights that tlsmgr started with, so it finds a changed file that
-// only root may read; it takes no input from anybody. It writes frames: file {path, content}, gone {path, reason}, end.
+// ---- tlsmgr_reader.c: the process that reads the files. It keeps the rights that tlsmgr started with, so it finds a
+// changed file that only root may read; it takes no input from anybody. It writes frames: file {path, content}, gone
+// {path, reason}, end.
 struct tlsmgr_watch {
     const char *const *paths;
     size_t path_count;
@@ -43,7 +45,8 @@ struct tlsmgr_pair {
     struct tls_chain *chain;
     struct tls_key *key;
 };
-// `chain` text: each key before its certificates, in the order of the files; one key anywhere if there is but one. Adds to pairs_r.
+// `chain` text: each key before its certificates, in the order of the files; one key anywhere if there is but one. Adds
+// to pairs_r.
 int tlsmgr_pem_take_all(struct str pem, struct tlsmgr_pair *pairs_r, size_t *count_r, struct err *err);
 int tlsmgr_pem_take_pair(struct str cert, struct str key, struct tlsmgr_pair *pair_r, struct err *err);
 void tlsmgr_pair_free(struct tlsmgr_pair *p);
@@ -66,9 +69,11 @@ struct tlsmgr_chains {
     uint64_t generation;
 };
 // The chains of a text: borrowed until the next change. -1: unknown text, or never usable (err says why).
-int tlsmgr_store_chains(struct tlsmgr_store *s, struct str text, const struct tlsmgr_chains **chains_r, struct err *err);
+int tlsmgr_store_chains(struct tlsmgr_store *s, struct str text, const struct tlsmgr_chains **chains_r,
+                        struct err *err);
 // As a text whose "file" is this content: for maps that hold the files themselves (postmap -F).
-int tlsmgr_store_content(struct tlsmgr_store *s, struct str label, struct str pem, const struct tlsmgr_chains **chains_r, struct err *err);
+int tlsmgr_store_content(struct tlsmgr_store *s, struct str label, struct str pem,
+                         const struct tlsmgr_chains **chains_r, struct err *err);
 
 struct tlsmgr_key; // counted: stays while somebody signs with it
 struct tlsmgr_key *tlsmgr_store_key(struct tlsmgr_store *s, struct str id); // NULL if unknown; the caller releases it
@@ -83,13 +88,14 @@ struct tlsmgr_names;
 struct tlsmgr_names *tlsmgr_names_open(struct tlsmgr_files *f, struct tlsmgr_store *store);
 void tlsmgr_names_close(struct tlsmgr_names *n);
 // 1, 0 unknown, -1.
-int tlsmgr_names_chains(struct tlsmgr_names *n, struct str maps, struct str name, const struct tlsmgr_chains **chains_r, struct err *err) CO;
+int tlsmgr_names_chains(struct tlsmgr_names *n, struct str maps, struct str name, const struct tlsmgr_chains **chains_r,
+                        struct err *err) CO;
 
 // ---- tlsmgr_tickets.c: keys that seal session tickets, rotated. Never on disk.
 struct tlsmgr_tickets {
     struct tls_ticket_key keys[3]; // the newest first
     size_t count;
-    int64_t rotated; // clock_ms
+    int64_t rotated;   // clock_ms
     int64_t period_ms; // 0: no tickets
 };
 void tlsmgr_tickets_add(struct tlsmgr_tickets *t, struct ipc_msg *answer); // rotates when due

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// tlsmgr_cache.c: sessions that can be resumed, in a table of the administrator's choice: key = id, value = "expiry session", both in
-// hexadecimal. Trust: what the table says is checked: a session that does not decode is none.
+// tlsmgr_cache.c: sessions that can be resumed, in a table of the administrator's choice: key = id, value = "expiry
+// session", both in hexadecimal. Trust: what the table says is checked: a session that does not decode is none.
 // Suspends: in the table.
 #include "lib/base/log.h"
 #include "lib/table/table.h"
@@ -121,7 +121,7 @@ void tlsmgr_cache_clean(struct tlsmgr_cache *c)
             kept++;
         else if (table_delete(c->table, buf_str(&key), &err) >= 0)
             dropped++;
-        if ((kept + dropped) % CLEAN_PIECE == 0 && co_yield() < 0)
+        if ((kept + dropped) % CLEAN_PIECE == 0 && co_yield () < 0)
             break;
     }
     if (more < 0)

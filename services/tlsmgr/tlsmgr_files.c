@@ -26,7 +26,8 @@ static struct str get(const struct conf *conf, struct arena *arena, const char *
     struct buf full = BUF_INIT, value = BUF_INIT;
     struct err err = ERR_INIT;
     buf_addf(&full, "%s%s", prefix, name);
-    struct str result = conf_get_str(conf, buf_cstr(&full), "", &value, &err) == 0 ? arena_str(arena, buf_str(&value)) : STR("");
+    struct str result =
+        conf_get_str(conf, buf_cstr(&full), "", &value, &err) == 0 ? arena_str(arena, buf_str(&value)) : STR("");
     buf_release(&full);
     buf_release(&value);
     return result;
@@ -40,8 +41,9 @@ static void add_layer(struct tlsmgr_files *f, const struct conf *conf)
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
         const char *p = prefixes[i];
         struct arena *a = f->arena;
-        struct tls_chain_files files = {get(conf, a, p, "chain_files"), get(conf, a, p, "cert_file"),  get(conf, a, p, "key_file"),
-                                        get(conf, a, p, "dcert_file"),  get(conf, a, p, "dkey_file"),  get(conf, a, p, "eccert_file"),
+        struct tls_chain_files files = {get(conf, a, p, "chain_files"), get(conf, a, p, "cert_file"),
+                                        get(conf, a, p, "key_file"),    get(conf, a, p, "dcert_file"),
+                                        get(conf, a, p, "dkey_file"),   get(conf, a, p, "eccert_file"),
                                         get(conf, a, p, "eckey_file")};
         buf_clear(&text);
         tls_chain_files_add_text(&files, &text);
@@ -52,7 +54,8 @@ static void add_layer(struct tlsmgr_files *f, const struct conf *conf)
     add(f, &f->sni_maps, maps);
     while (str_token_braced(&rest, ", \t\r\n", &item))
         if (item.ptr[0] == '/')
-            add(f, &f->directories, item.len > 1 && item.ptr[item.len - 1] == '/' ? str_slice(item, 0, item.len - 1) : item);
+            add(f, &f->directories,
+                item.len > 1 && item.ptr[item.len - 1] == '/' ? str_slice(item, 0, item.len - 1) : item);
 }
 
 // "-o name=value", "-oname=value" and "-o { name = value }" (the braces are gone by now).

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
 // tlsmgr_names.c: the certificate of a server name: tls_server_sni_maps.
 //
-// An item is a table whose values are files' contents in base64 (postmap -F) or names of files, or a directory ("/path") that has for
-// each name NAME.pem or NAME (key and chain), or NAME/privkey.pem and NAME/fullchain.pem. ".example.com" serves the names below it.
-// Trust: names come from clients by way of smtpd: checked by is_name before they touch a path or a table.
-// Suspends: in tables.
+// An item is a table whose values are files' contents in base64 (postmap -F) or names of files, or a directory
+// ("/path") that has for each name NAME.pem or NAME (key and chain), or NAME/privkey.pem and NAME/fullchain.pem.
+// ".example.com" serves the names below it. Trust: names come from clients by way of smtpd: checked by is_name before
+// they touch a path or a table. Suspends: in tables.
 #include <ctype.h>
 #include <openssl/evp.h>
 
@@ -44,7 +44,8 @@ static bool is_name(struct str name)
 
 // ---- Directories
 
-static int from_directory(struct tlsmgr_names *n, const char *directory, struct str name, const struct tlsmgr_chains **chains_r, struct err *err)
+static int from_directory(struct tlsmgr_names *n, const char *directory, struct str name,
+                          const struct tlsmgr_chains **chains_r, struct err *err)
 {
     struct buf path = BUF_INIT, text = BUF_INIT;
     int rc = 0;
@@ -99,7 +100,8 @@ static int decode(struct str value, struct buf *out)
     return length > 0 ? 0 : -1;
 }
 
-static int from_value(struct tlsmgr_names *n, struct str label, struct str value, const struct tlsmgr_chains **chains_r, struct err *err)
+static int from_value(struct tlsmgr_names *n, struct str label, struct str value, const struct tlsmgr_chains **chains_r,
+                      struct err *err)
 {
     struct buf text = BUF_INIT;
     int rc;
@@ -107,7 +109,8 @@ static int from_value(struct tlsmgr_names *n, struct str label, struct str value
         add_chain_text(value, &text);
         rc = tlsmgr_store_chains(n->store, buf_str(&text), chains_r, err);
     } else if (decode(value, &text) < 0) {
-        rc = err_set(err, ERR_PERMANENT, STR_FMT ": the value is not base64: was the table built with postmap -F?", STR_ARG(label));
+        rc = err_set(err, ERR_PERMANENT, STR_FMT ": the value is not base64: was the table built with postmap -F?",
+                     STR_ARG(label));
     } else {
         rc = tlsmgr_store_content(n->store, label, buf_str(&text), chains_r, err);
     }
@@ -115,7 +118,8 @@ static int from_value(struct tlsmgr_names *n, struct str label, struct str value
     return rc < 0 ? -1 : 1;
 }
 
-static int from_table(struct tlsmgr_names *n, struct table *t, struct str name, const struct tlsmgr_chains **chains_r, struct err *err) CO
+static int from_table(struct tlsmgr_names *n, struct table *t, struct str name, const struct tlsmgr_chains **chains_r,
+                      struct err *err) CO
 {
     struct buf value = BUF_INIT, label = BUF_INIT;
     int found = table_lookup(t, name, &value, err);
@@ -131,7 +135,8 @@ static int from_table(struct tlsmgr_names *n, struct table *t, struct str name, 
 
 // ---- Asking
 
-static int from_items(struct tlsmgr_names *n, const struct sni_map *m, struct str name, const struct tlsmgr_chains **chains_r, struct err *err) CO
+static int from_items(struct tlsmgr_names *n, const struct sni_map *m, struct str name,
+                      const struct tlsmgr_chains **chains_r, struct err *err) CO
 {
     int found = 0;
     for (size_t i = 0; i < m->count && found == 0; i++)
@@ -140,7 +145,8 @@ static int from_items(struct tlsmgr_names *n, const struct sni_map *m, struct st
     return found;
 }
 
-int tlsmgr_names_chains(struct tlsmgr_names *n, struct str maps, struct str name, const struct tlsmgr_chains **chains_r, struct err *err)
+int tlsmgr_names_chains(struct tlsmgr_names *n, struct str maps, struct str name, const struct tlsmgr_chains **chains_r,
+                        struct err *err)
 {
     struct buf lower = BUF_INIT;
     struct sni_map *m = map_get(&n->maps, maps);

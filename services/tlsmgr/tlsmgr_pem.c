@@ -17,7 +17,8 @@ int tlsmgr_pem_take_pair(struct str cert, struct str key, struct tlsmgr_pair *pa
         return -1;
     pair_r->key = tls_key_parse(key, err);
     if (pair_r->key != NULL && memcmp(tls_key_id(pair_r->key), tls_chain_key_id(pair_r->chain), TLS_KEY_ID_SIZE) != 0)
-        err_set(err, ERR_PERMANENT, "the private key is not that of the certificate of %s", tls_chain_subject(pair_r->chain));
+        err_set(err, ERR_PERMANENT, "the private key is not that of the certificate of %s",
+                tls_chain_subject(pair_r->chain));
     else if (pair_r->key != NULL)
         return 0;
     tlsmgr_pair_free(pair_r);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // tlsmgr_reader.c: the process that looks at key and certificate files and sends their contents to tlsmgr.
-// Trust: runs with the rights that tlsmgr was started with. Its list of files is fixed when it starts, it parses nothing, and reads from
-// nobody: the socket is for writing, and for noticing that tlsmgr has ended. Contents are wiped once they are sent.
-// Limits: TLSMGR_FILE_MAX a file, TLSMGR_FILES_MAX files.
+// Trust: runs with the rights that tlsmgr was started with. Its list of files is fixed when it starts, it parses
+// nothing, and reads from nobody: the socket is for writing, and for noticing that tlsmgr has ended. Contents are wiped
+// once they are sent. Limits: TLSMGR_FILE_MAX a file, TLSMGR_FILES_MAX files.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -158,7 +158,8 @@ static int tell(struct reader *r)
         if (s->is_sent)
             continue;
         s->is_sent = true;
-        if ((s->error != 0 ? send_gone(r, entry->key, s->error == EINVAL ? "not a regular file" : strerror(s->error)) : send_file(r, entry->key)) < 0)
+        if ((s->error != 0 ? send_gone(r, entry->key, s->error == EINVAL ? "not a regular file" : strerror(s->error))
+                           : send_file(r, entry->key)) < 0)
             return -1;
     }
     if (!r->has_sent && !r->is_first)

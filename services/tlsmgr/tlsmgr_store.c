@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
-// tlsmgr_store.c: contents of key files, the chains made of them, keys by id: what is used, and what stays in use when a change is no good.
+// tlsmgr_store.c: contents of key files, the chains made of them, keys by id: what is used, and what stays in use when
+// a change is no good.
 //
-// A change is taken up when every file of a chain text can be read, its keys are those of its certificates, and its certificates are valid
-// now. Else the old stay, and the log says so. At the first load an expired certificate is used all the same: it is what there is.
-// Trust: files are the administrator's. Holds private keys; contents are wiped when they are replaced.
+// A change is taken up when every file of a chain text can be read, its keys are those of its certificates, and its
+// certificates are valid now. Else the old stay, and the log says so. At the first load an expired certificate is used
+// all the same: it is what there is. Trust: files are the administrator's. Holds private keys; contents are wiped when
+// they are replaced.
 #include "services/tlsmgr/tlsmgr.h"
 
 #include "lib/base/log.h"
@@ -28,9 +30,9 @@ struct chain_set {
     char *text;
     struct tlsmgr_chains now;
     struct tlsmgr_key *keys[TLS_CHAINS_MAX], *former[TLS_CHAINS_MAX]; // former: handshakes under way still ask for them
-    struct err why; // it was never usable
+    struct err why;                                                   // it was never usable
     bool is_tried;
-    bool is_stale;  // a file has changed since
+    bool is_stale;   // a file has changed since
     bool is_content; // not made of files: the text is a label
     uint64_t content_hash;
 };
@@ -220,9 +222,11 @@ static int check_dates(const struct tlsmgr_chains *c, struct err *err)
     for (size_t i = 0; i < c->count; i++) {
         tls_chain_dates(c->pairs[i].chain, &from, &until);
         if (now >= until)
-            return err_set(err, ERR_PERMANENT, "the certificate of %s has expired", tls_chain_subject(c->pairs[i].chain));
+            return err_set(err, ERR_PERMANENT, "the certificate of %s has expired",
+                           tls_chain_subject(c->pairs[i].chain));
         if (now < from)
-            return err_set(err, ERR_PERMANENT, "the certificate of %s is not valid yet", tls_chain_subject(c->pairs[i].chain));
+            return err_set(err, ERR_PERMANENT, "the certificate of %s is not valid yet",
+                           tls_chain_subject(c->pairs[i].chain));
     }
     return 0;
 }
@@ -334,13 +338,15 @@ int tlsmgr_store_chains(struct tlsmgr_store *s, struct str text, const struct tl
 {
     struct chain_set *set = map_get(&s->sets, text);
     if (set == NULL || set->is_content)
-        return err_set(err, ERR_PERMANENT, "neither main.cf nor master.cf names the certificates \"" STR_FMT "\"", STR_ARG(str_slice(text, 0, 200)));
+        return err_set(err, ERR_PERMANENT, "neither main.cf nor master.cf names the certificates \"" STR_FMT "\"",
+                       STR_ARG(str_slice(text, 0, 200)));
     if (!set->is_tried)
         load(s, set);
     return give(set, chains_r, err);
 }
 
-int tlsmgr_store_content(struct tlsmgr_store *s, struct str label, struct str pem, const struct tlsmgr_chains **chains_r, struct err *err)
+int tlsmgr_store_content(struct tlsmgr_store *s, struct str label, struct str pem,
+                         const struct tlsmgr_chains **chains_r, struct err *err)
 {
     struct chain_set *set = add_set(s, label);
     struct tlsmgr_chains made = {.count = 0};
@@ -353,7 +359,8 @@ int tlsmgr_store_content(struct tlsmgr_store *s, struct str label, struct str pe
         swap(s, set, &made);
     } else {
         free_chains(&made);
-        log_warn(STR_FMT ": %s%s", STR_ARG(label), err->text, set->now.generation > 0 ? ": the old certificate stays in use" : "");
+        log_warn(STR_FMT ": %s%s", STR_ARG(label), err->text,
+                 set->now.generation > 0 ? ": the old certificate stays in use" : "");
         if (set->now.generation == 0)
             set->why = *err;
     }

@@ -210,7 +210,8 @@ START_TEST(signatures_are_limited_by_key)
     put("/cert", &cert1);
     put("/key", &key1);
     tlsmgr_store_refresh(store);
-    struct tlsmgr_key *k = tlsmgr_store_key(store, str_of((const char *)tls_chain_key_id(expect(TEXT, "one.example")->pairs[0].chain), TLS_KEY_ID_SIZE));
+    struct tlsmgr_key *k = tlsmgr_store_key(
+        store, str_of((const char *)tls_chain_key_id(expect(TEXT, "one.example")->pairs[0].chain), TLS_KEY_ID_SIZE));
     clock_fake_set(1000, 1700000000000000);
     for (int i = 0; i < 10; i++)
         ck_assert(tlsmgr_key_may_sign(k, 10));

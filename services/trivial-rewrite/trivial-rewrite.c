@@ -9,7 +9,6 @@
 #include "lib/mail/address.h"
 #include "lib/route/route.h"
 
-
 static int rewrite_init(struct service_context *ctx, struct err *err)
 {
     ctx->state = route_open(ctx->settings, err);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: ISC
 // verify.c: answers from its cache whether mail for an address can be delivered, and finds out by probe messages.
 //
-// Requests: "query" (address) gives "answer" (status, text); "update" (address, status, text), from delivery agents, gives
-// "ok"; what is malformed gives "failed" (reason). A question never waits for a probe. Trust: requests come from daemons that
-// talk to the network: addresses are hostile, and so are texts, which repeat what remote servers said.
+// Requests: "query" (address) gives "answer" (status, text); "update" (address, status, text), from delivery agents,
+// gives "ok"; what is malformed gives "failed" (reason). A question never waits for a probe. Trust: requests come from
+// daemons that talk to the network: addresses are hostile, and so are texts, which repeat what remote servers said.
 // Suspends: in tables of proxywrite.
 #include "services/verify/verify.h"
 
 #include "lib/base/log.h"
 #include "lib/mail/address.h"
 
-#define IDLE_SECONDS   3600
+#define IDLE_SECONDS 3600
 
 static int verify_init(struct service_context *ctx, struct err *err)
 {

@@ -63,7 +63,8 @@ bool verify_entry_wants_probe(const struct verify_entry *entry, const struct set
     return entry->status != VERIFY_PENDING && !is_probed(entry, now) && now - entry->updated >= refresh;
 }
 
-bool verify_entry_yields_to(const struct verify_entry *entry, enum verify_status found, const struct settings *settings, int64_t now)
+bool verify_entry_yields_to(const struct verify_entry *entry, enum verify_status found, const struct settings *settings,
+                            int64_t now)
 {
     return found == VERIFY_OK || entry->status != VERIFY_OK || !verify_entry_is_usable(entry, settings, now);
 }

@@ -23,8 +23,9 @@ void verify_entry_add(struct buf *b, const struct verify_entry *entry);
 // May the entry still be used at this time? Should the address be probed (again)?
 bool verify_entry_is_usable(const struct verify_entry *entry, const struct settings *settings, int64_t now);
 bool verify_entry_wants_probe(const struct verify_entry *entry, const struct settings *settings, int64_t now);
-// Does what a probe has found take the entry's place? An address that was good stays so until its entry expires, and is probed
-// again when VERIFY_PROBE_SECONDS have passed.
-bool verify_entry_yields_to(const struct verify_entry *entry, enum verify_status found, const struct settings *settings, int64_t now);
+// Does what a probe has found take the entry's place? An address that was good stays so until its entry expires, and is
+// probed again when VERIFY_PROBE_SECONDS have passed.
+bool verify_entry_yields_to(const struct verify_entry *entry, enum verify_status found, const struct settings *settings,
+                            int64_t now);
 
 #endif

@@ -46,8 +46,8 @@ static struct submit *begin(struct probe *p, struct err *err) CO
         .verp = STR(""),
         .filter = STR(""),
         .redirect = STR(""),
-        .received_before =
-            arena_strf(&p->arena, "Received: by " STR_FMT " (" STR_FMT ")\n\tid ", STR_ARG(set->myhostname), STR_ARG(set->mail_name)),
+        .received_before = arena_strf(&p->arena, "Received: by " STR_FMT " (" STR_FMT ")\n\tid ",
+                                      STR_ARG(set->myhostname), STR_ARG(set->mail_name)),
         .received_after = arena_strf(&p->arena, "; %s", buf_cstr(&date)),
         .log_tag = STR(""),
         .log_text = STR(""),

@@ -124,7 +124,7 @@ static void clean_table(struct verify *v) CO
             retained++;
         else if (table_delete(v->cache, buf_str(&key), &err) >= 0)
             dropped++;
-        if ((retained + dropped) % CLEAN_STEP == 0 && (co_yield() < 0 || v->cache == NULL))
+        if ((retained + dropped) % CLEAN_STEP == 0 && (co_yield () < 0 || v->cache == NULL))
             break; // this process ends
     }
     if (found < 0)
@@ -133,7 +133,8 @@ static void clean_table(struct verify *v) CO
         buf_clear(&value);
         buf_addf(&value, "%lld", (long long)clock_wall());
         put(v, STR(STAMP), buf_str(&value));
-        log_info("cache " STR_FMT " full cleanup: retained=%zu dropped=%zu entries", STR_ARG(table_name(v->cache)), retained, dropped);
+        log_info("cache " STR_FMT " full cleanup: retained=%zu dropped=%zu entries", STR_ARG(table_name(v->cache)),
+                 retained, dropped);
     }
     buf_release(&key);
     buf_release(&value);

@@ -120,7 +120,8 @@ static void deliver_to(struct virtual *v, struct delivery *d, const struct deliv
     } else if (find_owner(v, rcpt->address, &owner, &err) < 0) {
         misconfigured(d, report, &err);
     } else if (d->request.flags & (DELIVERY_PROBE_MTA | DELIVERY_PROBE_USER)) {
-        mailbox_report(report, DELIVERY_SENT, "2.0.0", str_ends(buf_str(&value), STR("/")) ? STR("delivers to maildir") : STR("delivers to mailbox"));
+        mailbox_report(report, DELIVERY_SENT, "2.0.0",
+                       str_ends(buf_str(&value), STR("/")) ? STR("delivers to maildir") : STR("delivers to mailbox"));
     } else {
         struct mailbox_message m = message_of(v, d, rcpt, content);
         struct str path =

@@ -25,9 +25,9 @@
 
 enum { CONTROL_BYTES = 64 << 20, FDS = 65536, NOT_OURS = 0, QUEUE_FILE = 1, QUEUE_DIRECTORY = 2 };
 
-struct control { // the test knows this layout
-    _Atomic uint32_t count;   // calls so far
-    uint32_t stop_at;         // 0: never
+struct control {            // the test knows this layout
+    _Atomic uint32_t count; // calls so far
+    uint32_t stop_at;       // 0: never
     uint32_t is_recording;
     _Atomic uint32_t lock;
     _Atomic uint32_t stopped; // 1 once a process was stopped
@@ -58,7 +58,7 @@ __attribute__((constructor)) static void begin(void)
 static int kind_of_path(const char *path)
 {
     static const char *const queues[] = {"maildrop", "staging", "incoming", "active", "deferred", "hold",
-                                         "corrupt",  "bounce",   "defer",  "trace",    "flush"};
+                                         "corrupt",  "bounce",  "defer",    "trace",  "flush"};
     if (control == NULL || path == NULL)
         return NOT_OURS;
     size_t len = strcspn(path, "/");

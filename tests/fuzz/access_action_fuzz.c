@@ -17,7 +17,8 @@ static void check_action(struct str value)
         bug("an action has a code that refuses nothing");
 }
 
-// Values of clients may hold anything; what they become holds nothing that the filter forbids, and is not expanded again.
+// Values of clients may hold anything; what they become holds nothing that the filter forbids, and is not expanded
+// again.
 static void check_expansion(struct str text)
 {
     const struct settings set = {.smtpd_expansion_filter = STR("abc\\040"), .myhostname = STR("abc")};

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct net_addr addr;
     struct err err = ERR_INIT;
     bool is_filter = address_filter_parse(text, &filter, &err) == 0;
-    bool is_address = str_find(text, '[') < 0 && net_addr_parse(text, 0, &addr) == 0 && net_addr_family(&addr) == AF_INET;
+    bool is_address =
+        str_find(text, '[') < 0 && net_addr_parse(text, 0, &addr) == 0 && net_addr_family(&addr) == AF_INET;
     if (is_address && (!is_filter || !address_filter_matches(&filter, &addr)))
         bug("an address does not match itself");
     if (!is_filter && err.text[0] == '\0')

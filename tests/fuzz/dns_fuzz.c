@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const int types[] = {DNS_TYPE_A,     DNS_TYPE_AAAA, DNS_TYPE_MX,  DNS_TYPE_PTR,
+    static const int types[] = {DNS_TYPE_A,     DNS_TYPE_AAAA, DNS_TYPE_MX,   DNS_TYPE_PTR,
                                 DNS_TYPE_CNAME, DNS_TYPE_TXT,  DNS_TYPE_TLSA, DNS_TYPE_SRV};
     struct arena arena = ARENA_INIT;
 

@@ -37,7 +37,8 @@ static void check_answer(struct str line)
         require(a.outcome != SASL_ANSWER_ACCEPTED || a.username.len > 0);
         require(a.outcome == SASL_ANSWER_CONTINUE || a.challenge.len == 0);
         require(str_is_printable(buf_str(&a.challenge)) && a.challenge.len <= SASL_TOKEN_MAX);
-        require(memchr(buf_cstr(&a.username), '\n', a.username.len) == NULL && memchr(buf_cstr(&a.reason), '\r', a.reason.len) == NULL);
+        require(memchr(buf_cstr(&a.username), '\n', a.username.len) == NULL &&
+                memchr(buf_cstr(&a.reason), '\r', a.reason.len) == NULL);
         require(a.username.len <= 4 * SASL_USER_MAX && a.reason.len <= 4 * SASL_REASON_MAX);
     }
     sasl_answer_clear(&a);

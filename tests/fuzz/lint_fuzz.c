@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct conf *c = conf_new("/nowhere");
     log_open(LOG_TO_FD, -1, "fuzz", "");
     if (size < 4096 && conf_parse(c, str_of((const char *)data, size), &err) == 0 &&
-        master_cf_parse(STR("smtp unix - - n - - smtp -o a=$b\n"), "master.cf", &defaults, &l.arena, &rows, &err) == 0) {
+        master_cf_parse(STR("smtp unix - - n - - smtp -o a=$b\n"), "master.cf", &defaults, &l.arena, &rows, &err) ==
+            0) {
         l.conf = c;
         l.rows = rows.rows;
         l.row_count = rows.count;

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str value;
     if (postconf_edit_text(str_of((const char *)data, size), POSTCONF_EDIT_SET, edits, &out, &err) == 0) {
         struct conf *c = conf_new("/nowhere");
-        if (conf_parse(c, buf_str(&out), &err) == 0 && (!conf_raw(c, STR("zork"), &value) || !str_is(value, STR("x y"))))
+        if (conf_parse(c, buf_str(&out), &err) == 0 &&
+            (!conf_raw(c, STR("zork"), &value) || !str_is(value, STR("x y"))))
             bug("the edited value cannot be read back");
         conf_free(c);
     }

@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text = str_slice(text, 1, text.len);
     (void)str_cut(&text, '\n', &change);
     char *names[] = {mem_dup_str(change), NULL};
-    struct postconf_options o = {.mode = modes[kind % 3], .edit = (enum postconf_edit)(1 + kind / 3 % 3), .names = names};
+    struct postconf_options o = {
+        .mode = modes[kind % 3], .edit = (enum postconf_edit)(1 + kind / 3 % 3), .names = names};
     struct buf out = BUF_INIT;
     struct err err = ERR_INIT;
     log_open(LOG_TO_FD, -1, "fuzz", "");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// proxy_protocol_fuzz.c: headers of the PROXY protocol: what is taken stays within the input, and a shorter piece never says otherwise.
+// proxy_protocol_fuzz.c: headers of the PROXY protocol: what is taken stays within the input, and a shorter piece never
+// says otherwise.
 #include <stdlib.h>
 
 #include "lib/net/proxy_protocol.h"

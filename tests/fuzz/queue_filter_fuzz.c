@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// queue_filter_fuzz.c: criteria as the set-gid postqueue takes them, and matching them: lines "name=value", an empty line, then a message.
+// queue_filter_fuzz.c: criteria as the set-gid postqueue takes them, and matching them: lines "name=value", an empty
+// line, then a message.
 #include "lib/agent/queue_filter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -36,8 +37,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     queue_filter_pass_init(&pass, &filter, (struct queue_list_sink){NULL, take_message, take_recipient});
     struct queue_list_sink sink = queue_filter_pass_sink(&pass);
     struct queue_list_message m = {STR("deferred"), STR("ABCDEF1"), word[0], 1700000000, 1234, false};
-    struct queue_list_recipient r = {
-        .original = STR(""), .address = word[1], .reason = word[2], .reason_kind = STR("delay_reason"), .status = word[3]};
+    struct queue_list_recipient r = {.original = STR(""),
+                                     .address = word[1],
+                                     .reason = word[2],
+                                     .reason_kind = STR("delay_reason"),
+                                     .status = word[3]};
     (void)!sink.message(sink.arg, &m);
     (void)!sink.recipient(sink.arg, &r);
     (void)queue_filter_may_match_queue(&filter, word[0]);

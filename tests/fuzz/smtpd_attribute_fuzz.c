@@ -15,9 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (str_token(&rest, " \t", &word)) {
         if (smtpd_attribute_parse(word, &arena, &a) != SMTPD_ATTRIBUTE_OK)
             continue;
-        if (a.value.len > SMTPD_ATTRIBUTE_MAX || !str_is_utf8(a.value) || memchr(a.value.ptr, '\n', a.value.len) != NULL)
+        if (a.value.len > SMTPD_ATTRIBUTE_MAX || !str_is_utf8(a.value) ||
+            memchr(a.value.ptr, '\n', a.value.len) != NULL)
             abort();
-        if (smtpd_attribute_address(&a, &addr) == 0 && net_addr_family(&addr) != AF_INET && net_addr_family(&addr) != AF_INET6)
+        if (smtpd_attribute_address(&a, &addr) == 0 && net_addr_family(&addr) != AF_INET &&
+            net_addr_family(&addr) != AF_INET6)
             abort();
         if (smtpd_attribute_is_host(&a) && a.value.len == 0)
             abort();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
-// smtpd_session_fuzz.c: a whole session on a socket pair under a clock that stands still, driven by the input: its first byte chooses
-// settings, then pieces of commands and content follow, each sent at once (0xFF separates them).
+// smtpd_session_fuzz.c: a whole session on a socket pair under a clock that stands still, driven by the input: its
+// first byte chooses settings, then pieces of commands and content follow, each sent at once (0xFF separates them).
 //
-// Whatever is said: replies are well formed, every message that was begun is finished or given up, and one is begun only for the
-// recipients that were accepted in its own transaction (the fakes see to that).
+// Whatever is said: replies are well formed, every message that was begun is finished or given up, and one is begun
+// only for the recipients that were accepted in its own transaction (the fakes see to that).
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,8 +30,8 @@ static void check_replies(struct buf *said)
         int code;
         bool is_last;
         struct str text;
-        if (line.len < 5 || line.len > 1000 || line.ptr[line.len - 1] != '\r' || smtp_reply_line_parse(line, &code, &is_last, &text) < 0 ||
-            !str_is_utf8(line))
+        if (line.len < 5 || line.len > 1000 || line.ptr[line.len - 1] != '\r' ||
+            smtp_reply_line_parse(line, &code, &is_last, &text) < 0 || !str_is_utf8(line))
             abort();
     }
     buf_consume(said, (size_t)(rest.ptr - said->ptr));
@@ -84,7 +84,8 @@ static void run_main(void *arg)
     co_assert_running();
     struct co *session = co_ref(co_spawn("session", session_main, arg));
     struct co *peer = co_ref(co_spawn("peer", peer_main, NULL));
-    if (co_join(peer, CLOCK_NEVER) < 0 || co_join(session, CLOCK_NEVER) < 0) // both end by themselves, or the fuzzer reports a hang
+    if (co_join(peer, CLOCK_NEVER) < 0 ||
+        co_join(session, CLOCK_NEVER) < 0) // both end by themselves, or the fuzzer reports a hang
         abort();
     co_unref(peer);
     co_unref(session);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// table_pattern_fuzz.c: inline pcre and regexp tables, opened and asked; the key is what stands behind the first newline.
+// table_pattern_fuzz.c: inline pcre and regexp tables, opened and asked; the key is what stands behind the first
+// newline.
 #include "lib/base/log.h"
 #include "lib/table/table.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// probe.c: a daemon for the tests of master and of the service skeleton; what it is depends on the name it is started by.
+// probe.c: a daemon for the tests of master and of the service skeleton; what it is depends on the name it is started
+// by.
 //
 // It greets with what it knows about itself, then obeys lines: "echo" comes back, "quit" ends the session, "abort" and
 // "exit" end the process, "hang" stops its loop, "jail" and "open PATH" tell what the kernel refuses.
