@@ -2,7 +2,8 @@
 // sessions.c: opens SMTP sessions on loopback for the measurements: many in a row, or many held idle at once.
 //
 // usage: sessions rate PORT PARALLEL COUNT   connect, EHLO, QUIT, COUNT times; prints the sessions per second
-//        sessions refused PORT PARALLEL COUNT  the same with a MAIL and a RCPT that must be refused before QUIT
+//        sessions refused PORT PARALLEL COUNT  the same with MAIL, a RCPT that must be refused, and DATA before QUIT,
+//                                            the three in one packet, as servers send them that see PIPELINING
 //        sessions hold PORT COUNT            connect and EHLO COUNT times, print "held COUNT", wait for end of input
 // Limits: COUNT of `hold` is bounded by the descriptors this process may have.
 #include <arpa/inet.h>
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_QUIT };
+enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_QUIT };
 
 #define WAIT_MS      30000 // no answer from anybody for so long: give up
 #define PARALLEL_MAX 20000
@@ -73,12 +74,11 @@ static void session_step(struct run *run, struct session *s)
     } else if (s->step == STEP_EHLO && run->holds) {
         run->done++;
     } else if (s->step == STEP_EHLO && run->refuses) {
-        session_say(s, "MAIL FROM:<from@client.example>\r\n");
+        session_say(s, "MAIL FROM:<from@client.example>\r\nRCPT TO:<refused@virt.example>\r\nDATA\r\n");
         s->step = STEP_MAIL;
-    } else if (s->step == STEP_MAIL) {
-        session_say(s, "RCPT TO:<refused@virt.example>\r\n");
-        s->step = STEP_RCPT;
-    } else if (s->step == STEP_EHLO || s->step == STEP_RCPT) {
+    } else if (s->step == STEP_MAIL || s->step == STEP_RCPT) {
+        s->step++; // its reply follows
+    } else if (s->step == STEP_EHLO || s->step == STEP_DATA) {
         session_say(s, "QUIT\r\n");
         s->step = STEP_QUIT;
     } else {
@@ -106,7 +106,7 @@ static void session_read(struct run *run, struct session *s)
             continue;
         }
         s->column = 0;
-        if (s->last[0] != (s->step == STEP_RCPT ? '5' : '2')) {
+        if (s->last[0] != (s->step == STEP_RCPT || s->step == STEP_DATA ? '5' : '2')) {
             fprintf(stderr, "sessions: unexpected reply %.4s\n", s->last);
             exit(1);
         }
