@@ -196,6 +196,7 @@ def test_delivery_agents_hold_one_session(probes):
     assert {peer.facts["uid"] for peer in peers} == {os.geteuid()}
 
 
+@pytest.mark.alone
 def test_a_process_that_served_is_replaced_at_once(probes):
     p = probes()
     for end in ("abort", "exit"):
@@ -233,6 +234,7 @@ def ended(pid):
         return True
 
 
+@pytest.mark.alone
 def test_idle_and_used_up_processes_end_by_themselves(probes):
     p = probes(main={"max_idle": "1s", "max_use": "2", "smtpd_sessions_per_process": "1"})
     first = p.inet()

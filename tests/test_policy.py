@@ -230,6 +230,7 @@ def test_a_server_that_takes_few_connections_is_shared_by_many(asking, policy):
         client.close()
 
 
+@pytest.mark.alone
 @pytest.mark.dromos
 def test_a_thousand_waiting_sessions_slow_nobody(asking, policy, is_full):
     count, delay = (1000, 5.0) if is_full else (200, 2.0)

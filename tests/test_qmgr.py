@@ -167,6 +167,7 @@ def test_dead_destination_is_left_alone_for_a_while(instance):
                             r"connect to ") > 15
 
 
+@pytest.mark.alone
 def test_memory_does_not_grow_with_the_deferred_queue(discarding, is_full):
     count = 100000 if is_full else 5000
     system = discarding()

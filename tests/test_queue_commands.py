@@ -291,6 +291,7 @@ def test_service_lists_what_the_files_say(instance):
     assert system.run("postqueue", "-j").stdout == direct.stdout
 
 
+@pytest.mark.alone
 def test_listings_side_by_side(long_queue):
     """Three long listings under way do not keep a fourth waiting, and lose nothing."""
     others = [listing(long_queue, stderr=subprocess.PIPE) for _ in range(3)]

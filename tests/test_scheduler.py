@@ -209,6 +209,7 @@ def test_delivery_slots(instance, sink, cost, is_small_first):
     assert order_of(one, {large: "large", small: "small"}) == (["small", "large"] if is_small_first else ["large", "small"])
 
 
+@pytest.mark.alone
 def test_transport_rate_delay(system):
     """One delivery a second over the transport, whatever the destination."""
     one = system(discard_transport_rate_delay="1s")

@@ -244,6 +244,7 @@ def greeting_ms(system):
     return (time.perf_counter() - start) * 1000
 
 
+@pytest.mark.alone
 @pytest.mark.dromos
 @pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="the sanitizer's own memory is not what is measured")
 def test_idle_and_slow_clients_are_cheap(instance, is_full):
@@ -270,6 +271,7 @@ def test_idle_and_slow_clients_are_cheap(instance, is_full):
         client.close()
 
 
+@pytest.mark.alone
 def test_soft_errors_slow_the_client_down(instance):
     system = instance(main={"smtpd_soft_error_limit": "2", "smtpd_hard_error_limit": "5", "smtpd_error_sleep_time": "1s"})
     with system.dialogue(ehlo="client.example") as talk:

@@ -110,6 +110,7 @@ def ready_files(system):
             for path in paths if mode(path) == 0o700 or path.parent.name != "incoming"]
 
 
+@pytest.mark.alone
 def test_every_daemon_killed_in_turn_under_load(instance, sink, is_full):
     """Each acknowledged message arrives; what arrives twice or unacknowledged is explained by a lost acknowledgement."""
     total = 20000 if is_full else 4000
@@ -430,6 +431,7 @@ def test_many_messages_to_a_sink_that_misbehaves(instance, sink, stage):
     system.wait_queue_empty()
 
 
+@pytest.mark.alone
 def test_idle_sessions_while_mail_flows(instance, sink, is_full):
     count = 5000 if is_full else 300
     next_hop = sink()
