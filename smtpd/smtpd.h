@@ -305,11 +305,11 @@ bool smtpd_tls_refuses(struct smtpd_session *s, enum smtp_verb verb);      // 53
 void smtpd_tls_add_received(const struct smtpd_session *s, struct buf *b); // lines for Received:, or nothing
 
 // smtpd_tls.c
-struct smtpd_tls *
-smtpd_tls_open(const struct settings *set); // before the jail; never NULL: without TLS it says so in the log
-void smtpd_tls_close(struct smtpd_tls *t);  // NULL is fine
-struct tls_server_context *
-smtpd_tls_context(struct smtpd_tls *t) CO; // with certificates; NULL: TLS is not available now
+// Before the jail. Never NULL: without TLS it says so in the log.
+struct smtpd_tls *smtpd_tls_open(const struct settings *set);
+void smtpd_tls_close(struct smtpd_tls *t); // NULL is fine
+// With certificates. NULL: TLS is not available now.
+struct tls_server_context *smtpd_tls_context(struct smtpd_tls *t) CO;
 
 // smtpd_store.c: handing the content to cleanup, shared by DATA and BDAT.
 // Has the queue file made now, after MAIL, and logs that. 0; -1: there is none, logged.

@@ -161,8 +161,8 @@ enum access_word access_refuse(struct access_walk *w, const struct access_subjec
     __attribute__((format(printf, 4, 5))); // "<name>: CLASS rejected: text"
 enum access_word access_refuse_plain(struct access_walk *w, const struct access_subject *subject,
                                      struct access_reply reply, struct str text);
-enum access_word
-access_refuse_config(struct access_walk *w); // 451 4.3.5 Server configuration error; log what is wrong first
+// 451 4.3.5 Server configuration error; log what is wrong first.
+enum access_word access_refuse_config(struct access_walk *w);
 enum access_word access_refuse_lookup(struct access_walk *w,
                                       struct str key); // 451 4.3.0 <key>: Temporary lookup failure
 enum access_word access_defer_if_permit(struct access_walk *w, const struct access_subject *subject,

@@ -22,8 +22,8 @@ void policy_pool_free(struct policy_pool *p);                         // NULL is
 // server; it belongs to the pool. NULL: malformed.
 struct policy_server;
 struct policy_server *policy_server_open(struct policy_pool *p, struct str text, struct err *err);
-struct str
-policy_server_name(const struct policy_server *s); // "inet:127.0.0.1:10023" or "private/policy": what logs call it
+// What logs call it: "inet:127.0.0.1:10023" or "private/policy".
+struct str policy_server_name(const struct policy_server *s);
 
 // What is told, in the order of the protocol, between "request" and "policy_context", which are added here. Values of
 // any bytes; an absent one is "".

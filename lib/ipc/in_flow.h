@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 struct in_flow;
-struct in_flow *
-in_flow_new(void); // the working directory is the queue directory; without the page (logged) nobody is ever behind
+// The working directory is the queue directory; without the page (logged) nobody is ever behind.
+struct in_flow *in_flow_new(void);
 void in_flow_free(struct in_flow *f); // NULL is fine
 
 void in_flow_arrived(struct in_flow *f);                  // cleanup: one more in incoming/
