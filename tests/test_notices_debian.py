@@ -159,7 +159,9 @@ def collect(case, flavour, folder):
         case.send(system)
         wait_until(lambda: back.count >= case.notices, 40,
                    lambda: f"{case.name}: {case.notices} notices from {flavour.name}, has {back.count}; {system.log.text()[-3000:]}")
-        return sorted((normal(one, system) for one in back.messages), key=lambda text: text.split("\n", 1)[0])
+        # Two of them may arrive in either order: by envelope and subject.
+        return sorted((normal(one, system) for one in back.messages),
+                      key=lambda text: (text.split("\n", 1)[0], re.search(r"^Subject: .*", text, re.MULTILINE).group()))
     finally:
         if system:
             system.stop()
