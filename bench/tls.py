@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from suites import TOP  # first: it makes the harness importable
-from measure import cpu_seconds, pss_kib
+from measure import apart, cpu_seconds, pss_kib
 from harness import Instance, free_port, is_listening, wait_until
 from harness.certificates import Identity
 
@@ -48,6 +48,12 @@ def sessions(suite, count, mode):
         rate = _run(suite, "rate", one.port, 20, count, mode)
         suite.notes = [f"{(cpu_seconds(one) - cpu) / count * 1000:.2f} ms of CPU a session"]
         return rate
+
+
+def sessions_apart(suite, count, mode):
+    """The same, the suite on a processor of its own."""
+    with _secured(suite) as (one, _), apart(one):
+        return _run(suite, "rate", one.port, 20, count, mode)
 
 
 def session_cpu(suite, count, mode):

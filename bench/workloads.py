@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from suites import TOP, debian_postfix, postfix_flavour  # first: it makes the harness importable
-from measure import SystemCalls, cpu_seconds, pss_kib
+from measure import apart, SystemCalls, cpu_seconds, pss_kib
 from scheduling import Destinations, prepare
 from harness import Instance, ensure_accounts, free_port, is_listening, wait_until
 
@@ -118,11 +118,10 @@ def refusals(tools, suite, count, port):
     return rate
 
 
-def refusal_cpu(tools, suite, count, port):
-    """Milliseconds of processor time of all the suite's processes for such a session."""
-    cpu = cpu_seconds(suite.instance)
-    connections(tools, suite, count, port, "refused")
-    return (cpu_seconds(suite.instance) - cpu) / count * 1000
+def refusals_apart(tools, suite, count, port):
+    """The same, the suite on a processor of its own."""
+    with apart(suite.instance):
+        return refusals(tools, suite, count, port)
 
 
 class Held:
