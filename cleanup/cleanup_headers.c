@@ -124,8 +124,8 @@ static void note_special(struct cleanup_message *m, struct str name, struct str 
     } else if (str_is_nocase(name, STR("TLS-Required"))) { // RFC 8689 5
         if (str_is_nocase(str_trim(value), STR("no")) && m->daemon->settings->tls_required_enable)
             m->sendopts |= QUEUE_SENDOPT_TLS_OPTIONAL;
-    } else if (str_is_nocase(name, STR(REQUIRE_TLS_HEADER))) { // it came with REQUIRETLS once, and passed through what
-                                                               // does not know that
+    } else if (str_is_nocase(name, STR(REQUIRE_TLS_HEADER))) {
+        // It came with REQUIRETLS once, and passed through what does not know that.
         if (str_is_nocase(str_trim(value), STR("yes")) && records_requiretls(m)) {
             m->sendopts |= QUEUE_SENDOPT_REQUIRETLS;
             m->headers_seen |= SEEN_REQUIRE_TLS;

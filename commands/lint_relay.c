@@ -120,8 +120,7 @@ static bool is_let_through(struct service_proof *s, const char *stranger, const 
                                  .client_port = STR("1024"),
                                  .sender = str_from(sender),
                                  .helo = s->settings.myhostname,
-                                 .recipient = STR("x@" FAR_DOMAIN),
-                                 .instance = STR("0")};
+                                 .recipient = STR("x@" FAR_DOMAIN)};
     if (net_addr_parse(str_from(stranger), 25, &addr) < 0)
         return false;
     facts.client = arena_strf(&s->arena, "unknown[%s]", stranger);

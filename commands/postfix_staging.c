@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // postfix_staging.c: the directories in which queue files are begun, where the file system is quicker with several of
-// them. Trust: staging/ is root's own, so nobody can put a link in the place of what is made in it.
+// them.
+// Trust: staging/ is root's own, so nobody can put a link in the place of what is made in it.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -139,10 +139,10 @@ void postsuper_act_on_all(struct postsuper *ps, char letter)
     struct work w = {.ps = ps, .action = postsuper_find_action(letter), .shares = 1};
     struct helper helpers[SHARES_MAX];
     w.is_plain = queue_filter_is_empty(&ps->filter) && !ps->is_dry_run;
-    if (w.is_plain && (letter == 'd' || letter == 'h' || letter == 'H')) {
-        postsuper_look_for_logs(ps, true);
+    bool is_shared = w.is_plain && (letter == 'd' || letter == 'h' || letter == 'H');
+    postsuper_look_for_logs(ps, is_shared && letter == 'd');
+    if (is_shared)
         w.shares = sys_cpu_count() < SHARES_MAX ? sys_cpu_count() : SHARES_MAX;
-    }
     for (unsigned i = 1; i < w.shares; i++)
         helpers[i] = start_helper(&w, i);
     act_on_queues(&w);

@@ -4,7 +4,8 @@
 // files.
 //
 // A directory entry tells the inode, so a queue that is in order costs no look at its files. Stopped anywhere, the next
-// run goes on: logs get their message's new name first. Limits: DEPTH_MAX levels of directories.
+// run goes on: logs get their message's new name first.
+// Limits: DEPTH_MAX levels of directories.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -214,22 +215,15 @@ static void repair_directory(struct repair *r, const char *dir_path, unsigned de
         (void)!rmdir(dir_path); // only when nothing is left in it
 }
 
-// What a process began and did not come to name.
+// What a process began and did not come to name. The directories themselves stay.
 static void purge_staging(struct repair *r)
 {
-    char dir_path[QUEUE_PATH_MAX];
-    DIR *dir;
-    if (!queue_is_staged(AT_FDCWD))
-        return;
+    char dir_path[sizeof QUEUE_STAGING + 4];
     r->queue = QUEUE_STAGING;
+    r->fixes = false;
     for (unsigned i = 0; i < QUEUE_STAGING_DIRS; i++) {
         snprintf(dir_path, sizeof dir_path, QUEUE_STAGING "/%02x", i);
-        if ((dir = opendir(dir_path)) == NULL)
-            continue;
-        for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-            if (entry->d_name[0] != '.')
-                repair_entry(r, dir_path, entry, DEPTH_MAX);
-        closedir(dir);
+        repair_directory(r, dir_path, DEPTH_MAX);
     }
 }
 
@@ -248,7 +242,7 @@ void postsuper_repair(struct postsuper *ps, bool fixes_structure, bool purges, b
         r.has_messages = !is_in(queues[i], logs);
         repair_directory(&r, queues[i], 0);
     }
-    if (purges && postsuper_queue_is_selected(ps, QUEUE_INCOMING))
+    if (purges && queue_is_staged(AT_FDCWD) && postsuper_queue_is_selected(ps, QUEUE_INCOMING))
         purge_staging(&r);
     renamed = ps->renamed - renamed;
     if (renamed > 0)

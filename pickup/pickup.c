@@ -3,7 +3,8 @@
 //
 // Trust: maildrop files come from any local user; runs as mail_owner, jailed. A file is removed only after cleanup has
 // stored the message, or after its refusal was reported to the sender, or when nothing is left to deliver; malformed
-// files go to corrupt/. Suspends: one coroutine scans, woken by trigger bytes; one message at a time.
+// files go to corrupt/.
+// Suspends: one coroutine scans, woken by trigger bytes; one message at a time.
 #include "pickup/pickup.h"
 
 #include <errno.h>

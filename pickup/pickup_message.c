@@ -2,7 +2,8 @@
 // pickup_message.c: one maildrop file's records become a submission.
 //
 // Trust: the file was written by postdrop for any local user, or was requeued by postsuper; records are checked again
-// here. Limits: PICKUP_RECIPIENTS_MAX, PICKUP_ATTRIBUTES_MAX.
+// here.
+// Limits: PICKUP_RECIPIENTS_MAX, PICKUP_ATTRIBUTES_MAX.
 #include <unistd.h>
 
 #include "lib/mail/queue_file.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // qmgr_destination.c: per-destination queues: who may send now, feedback, dead destinations, shares of the active
-// queue. Suspends: never.
+// queue.
+// Suspends: never.
 #include "lib/base/log.h"
 #include "qmgr/qmgr.h"
 

@@ -2,8 +2,8 @@
 // qmgr_job.c: whose turn it is among the messages that wait at a destination.
 //
 // They go in the order in which they came, but a small one may go ahead of a large one when the large one has earned
-// the slots for it (qmgr_slots.h). It then stands before the large one until it is through. Suspends: never. Limits:
-// CANDIDATES are looked at.
+// the slots for it (qmgr_slots.h). It then stands before the large one until it is through.
+// Suspends: never. Limits: CANDIDATES are looked at.
 #include "qmgr/qmgr.h"
 
 enum { CANDIDATES = 200 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtp_tls.c: the agent's TLS: tables and authorities, opened before the jail; certificates and sessions, held by
-// tlsmgr. Trust: files are the administrator's. Suspends: asking tlsmgr.
+// tlsmgr.
+// Trust: files are the administrator's. Suspends: asking tlsmgr.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -2,8 +2,9 @@
 // smtp_tls_policy.c: which TLS a next hop and each of its hosts need: tables, main.cf, MTA-STS, DANE.
 //
 // An entry of smtp_tls_policy_maps has the last word. Else main.cf sets the level, MTA-STS may raise it, and TLSA
-// records of the host, where DANE is asked for, come before MTA-STS (RFC 8461 2). Trust: tables are the
-// administrator's; DNS and policies of other domains are hostile. Suspends: lookups.
+// records of the host, where DANE is asked for, come before MTA-STS (RFC 8461 2).
+// Trust: tables are the administrator's; DNS and policies of other domains are hostile.
+// Suspends: lookups.
 #include "lib/base/log.h"
 #include "smtp/smtp.h"
 

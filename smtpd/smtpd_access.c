@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // smtpd_access.c: asks the decision engine (lib/access) and does what it says: replies, log lines, effects on the
-// message. Suspends: table and DNS lookups, and for the queue id.
+// message.
+// Suspends: table and DNS lookups, and for the queue id.
 #include <stdio.h>
-#include <unistd.h>
 
 #include "smtpd/smtpd.h"
 
@@ -16,19 +16,20 @@ static struct str address_text(struct arena *a, const struct net_addr *addr)
 }
 
 // The same for all questions about one message, and for no other: process, time and a counter.
-static struct str instance_of(struct smtpd_session *s)
+static struct str told_instance(const struct access_facts *f)
 {
+    struct smtpd_session *s = f->owner;
     struct smtpd_transaction *t = &s->transaction;
+    int64_t now = clock_wall_us();
     if (t->instance[0] == '\0')
-        snprintf(t->instance, sizeof t->instance, "%x.%llx.%llx.%x", (unsigned)getpid(),
-                 (unsigned long long)(clock_wall_us() / 1000000), (unsigned long long)(clock_wall_us() % 1000000),
-                 s->daemon->instances++);
+        snprintf(t->instance, sizeof t->instance, "%x.%llx.%llx.%x", (unsigned)log_pid(),
+                 (unsigned long long)(now / 1000000), (unsigned long long)(now % 1000000), s->daemon->instances++);
     return str_from(t->instance);
 }
 
 static struct str told_queue_id(const struct access_facts *f)
 {
-    struct smtpd_session *s = f->queue_id_owner;
+    struct smtpd_session *s = f->owner;
     co_assert_running();
     (void)smtpd_queue_id(s);
     return buf_str(&s->queue_id);
@@ -55,10 +56,10 @@ void smtpd_collect_facts(struct smtpd_session *s, struct str recipient, struct a
                                .helo = s->helo,
                                .recipient = recipient,
                                .recipient_count = (unsigned)t->recipient_count,
+                               .instance = told_instance,
                                .queue_id = told_queue_id,
-                               .queue_id_owner = s,
+                               .owner = s,
                                .etrn_domain = s->etrn_domain,
-                               .instance = instance_of(s),
                                .settings = s->settings,
                                .size = t->content_bytes > 0 ? t->content_bytes : t->declared_size,
                                .tls = s->tls,

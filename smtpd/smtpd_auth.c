@@ -2,8 +2,8 @@
 // smtpd_auth.c: the AUTH command (RFC 4954): who may log in with which mechanisms, the conversation, its log lines.
 //
 // Passwords pass through: they are checked elsewhere (lib/sasl), logged nowhere, and wiped from the buffers of this
-// session. Trust: responses are hostile; smtpd_sasl_response_limit bounds each. Suspends: for the client and for the
-// verdict.
+// session.
+// Trust: responses are hostile; smtpd_sasl_response_limit bounds each. Suspends: for the client and for the verdict.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_tls.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_etrn.c: ETRN (RFC 1985): a site asks for the mail that waits for it. Replies have no enhanced status codes, as
-// the RFC wants. Suspends: restrictions, tables, and the flush service.
+// the RFC wants.
+// Suspends: restrictions, tables, and the flush service.
 #include "lib/ipc/flush_client.h"
 #include "smtpd/smtpd.h"
 

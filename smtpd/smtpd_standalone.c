@@ -2,7 +2,8 @@
 // smtpd_standalone.c: one session on standard input and output (-S), which may be pipes or files.
 //
 // Two coroutines carry bytes between the standard descriptors and a socket pair, whose other end is the session's
-// stream. Suspends: reads and writes of the standard descriptors are jobs, since files are never "not ready".
+// stream.
+// Suspends: reads and writes of the standard descriptors are jobs, since files are never "not ready".
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>

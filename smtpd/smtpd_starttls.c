@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_starttls.c: STARTTLS and wrapper mode: the handshake, its log lines, what the client proved, the text for
-// Received:. Trust: the client. Suspends: the handshake, bounded by smtpd_starttls_timeout.
+// Received:.
+// Trust: the client. Suspends: the handshake, bounded by smtpd_starttls_timeout.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_tls.h"
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_store.c: hands a message to cleanup: envelope, client attributes, the Received: header, content; asks for its
-// queue id. Suspends: while cleanup is slow, and for its verdict.
-#include <unistd.h>
-
+// queue id.
+// Suspends: while cleanup is slow, and for its verdict.
 #include "smtpd/smtpd.h"
 
 #define STORE_ATTRS_MAX 24
@@ -245,8 +244,7 @@ static void make_envelope(struct smtpd_session *s, struct attr_list *attrs, stru
     add_client_attrs(s, attrs);
     e->attrs = attrs->items;
     e->attr_count = attrs->count;
-    e->log_tag =
-        arena_strf(&s->transaction_arena, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), (int)getpid());
+    e->log_tag = arena_strf(&s->transaction_arena, STR_FMT "/smtpd[%d]", STR_ARG(s->settings->syslog_name), log_pid());
     e->log_text = client_line(s);
 }
 

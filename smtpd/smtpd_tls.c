@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_tls.c: the server's TLS context: made from main.cf before the jail, with certificates that tlsmgr gives and
-// renews. Trust: private keys are not here. Suspends: asking tlsmgr.
+// renews.
+// Trust: private keys are not here. Suspends: asking tlsmgr.
 #include "smtpd/smtpd_tls.h"
 #include "smtpd/smtpd.h"
 

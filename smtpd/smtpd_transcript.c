@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_transcript.c: what was said in a session, kept for a report to the postmaster (notify_classes) and for
-// debug_peer_list. Suspends: smtpd_transcript_send, while cleanup takes the report.
+// debug_peer_list.
+// Suspends: smtpd_transcript_send, while cleanup takes the report.
 #include "smtpd/smtpd.h"
 
 static void record(struct smtpd_session *s, const char *head, struct str text)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // smtpd_xclient.c: XCLIENT: a listed peer says whose session this is; from then on the server decides as if that client
-// had connected. Trust: clients in smtpd_authorized_xclient_hosts only; all attributes are taken together or not at
-// all. Suspends: table lookups about the new client.
+// had connected.
+// Trust: clients in smtpd_authorized_xclient_hosts only; all attributes are taken together or not at all.
+// Suspends: table lookups about the new client.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_attribute.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // smtpd_xforward.c: XFORWARD: a listed peer says where the next message came from, for logs and queue files; decisions
-// stay about the peer. Trust: clients in smtpd_authorized_xforward_hosts only.
+// stay about the peer.
+// Trust: clients in smtpd_authorized_xforward_hosts only.
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_attribute.h"
 

@@ -4,8 +4,8 @@
 // The lists are compiled and their tables opened once, before the jail. The caller fills a struct access_facts with
 // what is known so far and asks once for each protocol stage; the verdict says what to do and what decided it. Nothing
 // is done here but looking up: what a table asks for besides yes or no (HOLD, FILTER, a line in the log …) comes back
-// as effects. Trust: facts come from clients; values come from the administrator's tables. Suspends: table and DNS
-// lookups.
+// as effects.
+// Trust: facts come from clients; values come from the administrator's tables. Suspends: table and DNS lookups.
 #ifndef DROMOS_ACCESS_ACCESS_H
 #define DROMOS_ACCESS_ACCESS_H
 
@@ -54,11 +54,12 @@ struct access_facts {
     struct str recipient;     // ptr NULL: none
     unsigned recipient_count; // accepted so far
     int64_t size;             // of the message, or what MAIL announced
-    struct str instance, etrn_domain;
-    struct str (*queue_id)(
-        const struct access_facts *f); // asked for policy servers only; may suspend; NULL: there is none
-    void *queue_id_owner;              // for queue_id
-    const struct settings *settings;   // of a time of stress; NULL: those of access_open
+    struct str etrn_domain;
+    // Asked for policy servers only; NULL: there is none. queue_id may suspend.
+    struct str (*instance)(const struct access_facts *f);
+    struct str (*queue_id)(const struct access_facts *f);
+    void *owner;                     // for these two
+    const struct settings *settings; // of a time of stress; NULL: those of access_open
     struct access_tls tls;
     struct access_sasl sasl;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // access_dns.c: what the name server said, kept for the session; questions are sent ahead so that a list's run side by
-// side. Trust: answers are hostile; lib/net takes them apart. Limits: KEPT_MAX answers a session, DNS_SECONDS for each.
+// side.
+// Trust: answers are hostile; lib/net takes them apart. Limits: KEPT_MAX answers a session, DNS_SECONDS for each.
 // Suspends: access_dns.
 #include "lib/access/access_impl.h"
 

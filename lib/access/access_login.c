@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // access_login.c: restrictions on who may use a sender address: the logins that smtpd_sender_login_maps names as its
-// owners. Trust: the sender comes from the client; the login has been verified. Suspends: table lookups.
+// owners.
+// Trust: the sender comes from the client; the login has been verified. Suspends: table lookups.
 #include "lib/access/access_impl.h"
 
 // The owners of the sender: "joe, jane@example.com". 1, 0 nobody is named, -1.

@@ -52,6 +52,7 @@ static void tell_tls(struct telling *t, const struct access_tls *tls)
 // and VRFY, are about no message: they have no instance.
 static void tell_all(struct telling *t, const struct access_facts *f) CO
 {
+    bool has_message = t->walk->stage >= ACCESS_RCPT && f->sender.ptr != NULL;
     bool is_after_recipients = t->walk->stage == ACCESS_DATA || t->walk->stage == ACCESS_END_OF_DATA;
     tell(t, "protocol_state", strcmp(f->state, "BDAT") == 0 ? STR("DATA") : str_from(f->state));
     tell(t, "protocol_name", str_from(f->protocol));
@@ -66,7 +67,7 @@ static void tell_all(struct telling *t, const struct access_facts *f) CO
     tell(t, "recipient", is_after_recipients && f->recipient_count > 1 ? STR("") : f->recipient);
     tell_number(t, "recipient_count", is_after_recipients ? f->recipient_count : 0);
     tell(t, "queue_id", f->queue_id != NULL ? f->queue_id(f) : STR_NULL);
-    tell(t, "instance", t->walk->stage >= ACCESS_RCPT && f->sender.ptr != NULL ? f->instance : STR(""));
+    tell(t, "instance", has_message && f->instance != NULL ? f->instance(f) : STR(""));
     tell_number(t, "size", f->size);
     tell(t, "etrn_domain", f->etrn_domain);
     tell(t, "stress", access_settings_now(t->walk)->stress);

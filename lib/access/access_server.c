@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // access_server.c: check_*_a_access, check_*_mx_access, check_*_ns_access: the servers of a domain looked up in a
-// table. Trust: a domain's servers are what its owner says; they can refuse, never permit. Limits: SERVERS_MAX of a
-// domain. Suspends: DNS and table lookups.
+// table.
+// Trust: a domain's servers are what its owner says; they can refuse, never permit. Limits: SERVERS_MAX of a domain.
+// Suspends: DNS and table lookups.
 #include "lib/access/access_impl.h"
 #include "lib/mail/address.h"
 

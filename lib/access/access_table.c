@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // access_table.c: the keys under which access tables are asked, in their order, and the restrictions that only ask a
-// table. Trust: keys are made of what clients say. Suspends: table lookups.
+// table.
+// Trust: keys are made of what clients say. Suspends: table lookups.
 #include "lib/access/access_impl.h"
 #include "lib/mail/address.h"
 

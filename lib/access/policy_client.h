@@ -4,8 +4,9 @@
 // All sessions of a process share the connections to a server. A question has its connection to itself until it is
 // answered, so a slow answer delays nobody else; connections that are not in use are kept, KEPT_MAX of them, within the
 // limits of smtpd_policy_service_max_idle, _max_ttl and _request_limit, and as long as no question waits for the server
-// to take a new one. Trust: the server is hostile: its answer is bounded and checked, the action in it is the caller's
-// to judge. Facts from clients go out without control characters. Suspends: policy_ask.
+// to take a new one.
+// Trust: the server is hostile: its answer is bounded and checked, the action in it is the caller's to judge. Facts
+// from clients go out without control characters. Suspends: policy_ask.
 #ifndef DROMOS_ACCESS_POLICY_CLIENT_H
 #define DROMOS_ACCESS_POLICY_CLIENT_H
 

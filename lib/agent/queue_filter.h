@@ -3,8 +3,9 @@
 //
 // Used by postqueue and postsuper. Criteria of one kind are alternatives, criteria of different kinds must all hold;
 // those that speak of a recipient (to, to-domain, status, reason) must hold for one and the same recipient. Case does
-// not matter. Trust: criteria are the caller's; addresses and reasons come from queue files. Matching costs at most
-// pattern times text.
+// not matter.
+// Trust: criteria are the caller's; addresses and reasons come from queue files. Matching costs at most pattern times
+// text.
 #ifndef DROMOS_AGENT_QUEUE_FILTER_H
 #define DROMOS_AGENT_QUEUE_FILTER_H
 

@@ -48,8 +48,9 @@ static void watch_forks(void)
     pthread_atfork(NULL, NULL, forget_pid);
 }
 
-static int own_pid(void)
+int log_pid(void)
 {
+    pthread_once(&fork_watch, watch_forks);
     if (state.pid == 0)
         state.pid = getpid();
     return (int)state.pid;
@@ -131,11 +132,11 @@ static void emit(char *text, size_t text_len, enum log_level level)
         copy_time(time_text);
     if (state.target == LOG_TO_SYSLOG) {
         len = snprintf(head, sizeof head, "<%d>%s %s[%d]: ", state.facility | level_priority(level), time_text,
-                       state.tag, own_pid());
+                       state.tag, log_pid());
         memcpy(text - len, head, (size_t)len);
         syslog_send(text - len, text_len + (size_t)len);
     } else if (state.target == LOG_TO_FD) {
-        len = snprintf(head, sizeof head, "%s %s %s[%d]: ", time_text, state.host, state.tag, own_pid());
+        len = snprintf(head, sizeof head, "%s %s %s[%d]: ", time_text, state.host, state.tag, log_pid());
         memcpy(text - len, head, (size_t)len);
         text[text_len] = '\n';
         write_line(state.fd, text - len, text_len + (size_t)len + 1);
@@ -266,7 +267,7 @@ void log_line_pair(struct str first_tag, struct str first_text, struct str text)
     char time_text[64], tag[NAME_MAX_LEN + 16];
     struct buf lines = BUF_INIT;
     copy_time(time_text);
-    snprintf(tag, sizeof tag, "%s[%d]", state.tag, own_pid());
+    snprintf(tag, sizeof tag, "%s[%d]", state.tag, log_pid());
     add_pair_line(&lines, time_text, first_tag, first_text);
     add_pair_line(&lines, time_text, str_from(tag), text);
     if (lines.len > 0)

@@ -26,6 +26,7 @@ int log_set_facility(const char *name);   // "mail", "local3", …; -1 if unknow
 void log_set_debug(bool on);
 bool log_set_quiet(bool on); // only what ends the program is logged; returns what was set before
 bool log_is_debug(void);
+int log_pid(void); // this process, as lines name it: asked for once, and anew after a fork
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_vline(enum log_level level, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));

@@ -7,8 +7,8 @@
 // flock on it while it works, writes 'D' over each recipient that needs no further attempt (delivered, or bounced and
 // recorded in bounce/) before it answers, and appends deferred ones to defer/ (lib/agent does that for all agents). The
 // queue manager deletes the file when no recipient is left. An agent that ends while deliveries are under way says
-// "bye": the queue manager closes its side for writing and waits for their answers. Trust: both sides check every
-// field.
+// "bye": the queue manager closes its side for writing and waits for their answers.
+// Trust: both sides check every field.
 #ifndef DROMOS_IPC_DELIVERY_H
 #define DROMOS_IPC_DELIVERY_H
 

@@ -3,10 +3,10 @@
 //
 // Frame on the wire: byte 0xD7, byte version 1 (129 when a descriptor comes along), u16 field count, u32 payload
 // length, u32 request id (little-endian), then per field: u8 name length, name, u32 value length, value. Integers
-// travel as decimal text. The first field is "verb". Trust: the peer daemon is hostile: every length is checked against
-// the frame, the frame against IPC_FRAME_MAX. Several requests may be under way on one connection; answers carry the
-// request's id. A connection that starts with an ASCII letter instead of 0xD7 is a trigger (postkick, wake-up): see
-// service.h.
+// travel as decimal text. The first field is "verb".
+// Trust: the peer daemon is hostile: every length is checked against the frame, the frame against IPC_FRAME_MAX.
+// Several requests may be under way on one connection; answers carry the request's id. A connection that starts with an
+// ASCII letter instead of 0xD7 is a trigger (postkick, wake-up): see service.h.
 #ifndef DROMOS_IPC_IPC_H
 #define DROMOS_IPC_IPC_H
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 // tls_service.c: asks tlsmgr, over kept connections; remembers ticket keys and the certificates of server names for a
-// while. Trust: tlsmgr is a peer daemon: what it says is checked by lib/ipc and by the TLS library. Holds ticket keys,
-// wiped at the end. Suspends: asking.
+// while.
+// Trust: tlsmgr is a peer daemon: what it says is checked by lib/ipc and by the TLS library. Holds ticket keys, wiped
+// at the end.
+// Suspends: asking.
 #include <errno.h>
 
 #include "lib/ipc/tls_service.h"

@@ -4,7 +4,8 @@
 //
 // The service answers at once with what its cache knows; when that is nothing or old, it sends a probe message and a
 // later question finds the result. All sessions of a process share a few kept connections; none holds one while it
-// waits. Trust: the service is a peer daemon: its answers are bounded and checked. Suspends: every call.
+// waits.
+// Trust: the service is a peer daemon: its answers are bounded and checked. Suspends: every call.
 #ifndef DROMOS_IPC_VERIFY_CLIENT_H
 #define DROMOS_IPC_VERIFY_CLIENT_H
 

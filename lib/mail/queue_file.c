@@ -5,11 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/mail/queue_id.h"
 
 enum { CREATE_TRIES = 1000, HASH_DEPTH_MAX = 10, DIR_MODE = 0700 };
@@ -87,29 +87,6 @@ static int rename_making_dirs(int dirfd, const char *from, const char *to)
     return renameat(dirfd, from, dirfd, to);
 }
 
-// ---- The process id, asked for once
-
-static pid_t cached_pid;
-static pthread_once_t fork_watch = PTHREAD_ONCE_INIT;
-
-static void forget_pid(void)
-{
-    cached_pid = 0;
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, forget_pid);
-}
-
-static pid_t own_pid(void)
-{
-    pthread_once(&fork_watch, watch_forks);
-    if (cached_pid == 0)
-        cached_pid = getpid();
-    return cached_pid;
-}
-
 // ---- Creation
 
 bool queue_is_staged(int queue_dirfd)
@@ -118,17 +95,27 @@ bool queue_is_staged(int queue_dirfd)
     return fstatat(queue_dirfd, QUEUE_STAGING "/00", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
+// Exclusively, as DIR/USEC.PID; the name goes to path_r.
+static int create_in(int dirfd, const char *dir, long micros, mode_t mode, char path_r[QUEUE_PATH_MAX])
+{
+    snprintf(path_r, QUEUE_PATH_MAX, "%s/%ld.%d", dir, micros, log_pid());
+    return openat(dirfd, path_r, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+}
+
 static int create_temporary(int dirfd, const struct queue_layout *layout, const struct queue_new *made,
                             char path_r[QUEUE_PATH_MAX])
 {
+    char staging[sizeof QUEUE_STAGING + 4];
+    int fd = -1;
     for (int64_t attempt = 0; attempt < CREATE_TRIES; attempt++) {
         // The attempt is added so that a clock that stands still cannot give the same name twice.
         long micros = (long)((clock_wall_us() + attempt) % 1000000);
-        int len = layout->is_staged ? snprintf(path_r, QUEUE_PATH_MAX, QUEUE_STAGING "/%02lx",
-                                               (unsigned long)micros % QUEUE_STAGING_DIRS)
-                                    : snprintf(path_r, QUEUE_PATH_MAX, "%s", made->queue);
-        snprintf(path_r + len, QUEUE_PATH_MAX - (size_t)len, "/%ld.%ld", micros, (long)own_pid());
-        int fd = openat(dirfd, path_r, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, made->mode);
+        snprintf(staging, sizeof staging, QUEUE_STAGING "/%02x", (unsigned)(micros % QUEUE_STAGING_DIRS));
+        if (layout->is_staged)
+            fd = create_in(dirfd, staging, micros, made->mode, path_r);
+        // Of staging/ a part may be missing, or be somebody else's, after a copy or a restore.
+        if (!layout->is_staged || (fd < 0 && (errno == ENOENT || errno == EACCES)))
+            fd = create_in(dirfd, made->queue, micros, made->mode, path_r);
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }

@@ -67,8 +67,8 @@ struct queue_new {
     struct buf *id;     // result: the id; the caller's buffer
     int64_t created_us; // result: the time in it
 };
-// Creates QUEUE/USEC.PID (or staging/XX/USEC.PID) exclusively, learns the inode, renames it to its id. Returns the
-// descriptor (O_RDWR), or -1.
+// Creates QUEUE/USEC.PID (or staging/XX/USEC.PID, where that works) exclusively, learns the inode, renames it to its
+// id. Returns the descriptor (O_RDWR), or -1.
 int queue_file_create(int queue_dirfd, const struct queue_layout *layout, struct queue_new *made, struct err *err);
 int queue_file_open(int queue_dirfd, const struct queue_layout *layout, const char *queue, struct str id, int flags,
                     struct err *err);

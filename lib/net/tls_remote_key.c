@@ -4,8 +4,8 @@
 //
 // The provider has key management and signatures for RSA, EC, ED25519 and ED448 and nothing else. A key wraps the
 // public key of the default provider. Exporting the private half fails, so OpenSSL comes back here to sign, with what
-// is to be signed whole. Suspends: signing, inside SSL_do_handshake: the library keeps no lock and no thread state but
-// its error queue there.
+// is to be signed whole.
+// Suspends: signing, inside SSL_do_handshake: the library keeps no lock and no thread state but its error queue there.
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>

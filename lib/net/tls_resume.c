@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // tls_resume.c: the server's memory of sessions: tickets sealed with the keeper's keys, and its cache for clients
-// without tickets; and the certificate of the name that a client asks for. Suspends: in callbacks of the library during
-// handshakes, when the keeper does.
+// without tickets; and the certificate of the name that a client asks for.
+// Suspends: in callbacks of the library during handshakes, when the keeper does.
 #include <openssl/core_names.h>
 
 #include "lib/base/mem.h"

@@ -2,9 +2,9 @@
 // tls_session.c: one TLS connection below a stream: handshakes, reading, writing, the end.
 //
 // The library never waits: it reads through a BIO that says "later" when the loop knows of no input, and what it writes
-// is collected and sent whole by us, so the only waits are one for input and one for output. Trust: the peer is
-// hostile: handshake messages are bounded by the library's limits, time by the stream's deadline. Suspends: tls_read,
-// tls_write_all, handshakes (there also inside the library: a keeper that signs or remembers).
+// is collected and sent whole by us, so the only waits are one for input and one for output.
+// Trust: the peer is hostile: handshake messages are bounded by the library's limits, time by the stream's deadline.
+// Suspends: tls_read, tls_write_all, handshakes (there also inside the library: a keeper that signs or remembers).
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

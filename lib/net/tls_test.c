@@ -429,19 +429,20 @@ END_TEST
 
 // ---- What a resumed session proves
 
-static char authority_file[] = "/tmp/tls_test.XXXXXX";
+static FILE *authority_file; // without a name, but for that of its descriptor
+static char authority_path[32];
 
 // The server asks for certificates, and trusts those that `authority` signed; the client shows the second identity's.
 static void trust_clients_of(const struct identity *authority)
 {
     struct err err = ERR_INIT;
-    FILE *file = fopen(authority_file, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(authority->cert.ptr, 1, authority->cert.len, file), authority->cert.len);
-    fclose(file);
+    rewind(authority_file);
+    ck_assert_int_eq(ftruncate(fileno(authority_file), 0), 0);
+    ck_assert_uint_eq(fwrite(authority->cert.ptr, 1, authority->cert.len, authority_file), authority->cert.len);
+    ck_assert_int_eq(fflush(authority_file), 0);
     close_contexts();
     server_options.asks_certificate = true;
-    server_options.common.ca_file = str_from(authority_file);
+    server_options.common.ca_file = str_from(authority_path);
     client_options.keeper = &keeper;
     open_contexts(1);
     ck_assert_int_eq(tls_client_context_set_chains(client_context, &identities[1].chain, 1, &err), 0);
@@ -452,14 +453,14 @@ static void setup_authorities(void)
     setup();
     has_tickets = true;
     server_options.session_seconds = 3600;
-    int fd = mkstemp(strcpy(authority_file, "/tmp/tls_test.XXXXXX"));
-    ck_assert_int_ge(fd, 0);
-    close(fd);
+    authority_file = tmpfile();
+    ck_assert_ptr_nonnull(authority_file);
+    snprintf(authority_path, sizeof authority_path, "/dev/fd/%d", fileno(authority_file));
 }
 
 static void teardown_authorities(void)
 {
-    unlink(authority_file);
+    fclose(authority_file);
     certificate_seconds = 86400;
     buf_release(&seen_session);
     teardown();

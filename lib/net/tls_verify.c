@@ -2,7 +2,8 @@
 // tls_verify.c: is the server the one that was asked for? By names, by fingerprints, or by TLSA records.
 //
 // The handshake goes on whatever the answer, so that the caller can log whom it met; the answer is is_trusted and
-// is_matched. Trust: the server's certificate is hostile input.
+// is_matched.
+// Trust: the server's certificate is hostile input.
 #include <openssl/pem.h>
 
 #include "lib/base/mem.h"

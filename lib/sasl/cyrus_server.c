@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // cyrus_server.c: checks a client's credentials with Cyrus SASL: sasldb, saslauthd, SQL, LDAP, as its configuration
-// says. Trust: responses come from clients and are hostile; Cyrus parses them, which is why this runs in a process of
-// its own.
+// says.
+// Trust: responses come from clients and are hostile; Cyrus parses them, which is why this runs in a process of its
+// own.
 #include <stdio.h>
 
 #include "lib/sasl/cyrus_impl.h"

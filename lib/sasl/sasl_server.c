@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // sasl_server.c: authentication of clients: chooses the way by smtpd_sasl_type, filters mechanisms, bounds what comes
-// back. Trust: what checks passwords is a peer: its answers are bounded and made printable. Suspends: for its answers.
+// back.
+// Trust: what checks passwords is a peer: its answers are bounded and made printable. Suspends: for its answers.
 #include "lib/base/log.h"
 #include "lib/sasl/sasl_server_impl.h"
 

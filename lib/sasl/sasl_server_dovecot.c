@@ -3,8 +3,9 @@
 // connection.
 //
 // One coroutine reads the answers and wakes who waits. When the connection ends, everybody who waits gets a temporary
-// failure, and the next request connects anew. Trust: the server is a hostile peer: lines are bounded, answers to
-// nobody dropped. Suspends: for connections and answers.
+// failure, and the next request connects anew.
+// Trust: the server is a hostile peer: lines are bounded, answers to nobody dropped. Suspends: for connections and
+// answers.
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -5,8 +5,9 @@
 // Both are matched by PCRE2 with its JIT compiler: regexp: patterns are translated (POSIX ERE and BRE are subsets once
 // written in Perl's notation). The C library's matcher knows no limit and is ten times slower; it is asked only for the
 // text of syntax errors and, after a match, for the leftmost-longest parts that $number stands for, which Perl's rules
-// may cut otherwise. Limits: PATTERN_MATCH_LIMIT steps a match, PATTERN_STACK_MAX bytes of JIT stack; reaching one is a
-// temporary failure. Keys are bytes, as in Postfix: a dot matches one byte of a UTF-8 character.
+// may cut otherwise.
+// Limits: PATTERN_MATCH_LIMIT steps a match, PATTERN_STACK_MAX bytes of JIT stack; reaching one is a temporary failure.
+// Keys are bytes, as in Postfix: a dot matches one byte of a UTF-8 character.
 #ifndef DROMOS_TABLE_TABLE_PATTERN_IMPL_H
 #define DROMOS_TABLE_TABLE_PATTERN_IMPL_H
 

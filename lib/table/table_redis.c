@@ -4,7 +4,8 @@
 // Keys of the file: hosts (inet:HOST:PORT, HOST:PORT, unix:PATH; localhost:6379), user, password, dbname (a number, 0),
 // query (GET %s), domain, result_format, expansion_limit, idle_interval, retry_interval. The query is cut into words
 // first and each word is expanded by itself, so that a key stays one argument. A text or number is a result, an array
-// gives several, nil is absent. Trust: keys are arguments, never text of a command. Suspends: always (jobs).
+// gives several, nil is absent.
+// Trust: keys are arguments, never text of a command. Suspends: always (jobs).
 #include <hiredis/hiredis.h>
 
 #include "lib/net/addr.h"

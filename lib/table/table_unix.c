@@ -3,8 +3,8 @@
 //
 // All accounts that can be listed are read when the table is opened, and again when /etc/passwd or /etc/group changes.
 // A name that is not among them is absent when the name service uses local files only; else it is asked for on the
-// pool, and inside a jail that hides the name service the answer is a temporary failure, never "absent". Suspends: in
-// that last case.
+// pool, and inside a jail that hides the name service the answer is a temporary failure, never "absent".
+// Suspends: in that last case.
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

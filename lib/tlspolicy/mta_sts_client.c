@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // mta_sts_client.c: asks the mtasts service, several questions at a time: each has a connection, which is kept for the
-// next. Trust: the service reads from the network, so that its answers are checked like a policy from there. Suspends:
-// asking. Limits: KEPT_MAX idle connections.
+// next.
+// Trust: the service reads from the network, so that its answers are checked like a policy from there.
+// Suspends: asking. Limits: KEPT_MAX idle connections.
 #include "lib/ipc/ipc.h"
 #include "lib/tlspolicy/mta_sts.h"
 

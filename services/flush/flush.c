@@ -5,8 +5,9 @@
 // The bounce service tells it of each deferral to a site of fast_flush_domains. Asked for a site, it has the queue
 // manager try those messages. Woken up, it does so for files that nobody asked for in fast_flush_refresh_time, and
 // removes empty ones after fast_flush_purge_time. A lost file costs time, never mail: the queue manager retries by its
-// own clock. Trust: sites come from addresses and from ETRN: they are domain names in fast_flush_domains before
-// anything is done. Suspends: for the queue manager and for tables of fast_flush_domains.
+// own clock.
+// Trust: sites come from addresses and from ETRN: they are domain names in fast_flush_domains before anything is done.
+// Suspends: for the queue manager and for tables of fast_flush_domains.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -2,8 +2,8 @@
 // mtasts_fetch.c: one policy file over HTTPS (RFC 8461 3.3): libcurl in a job of the pool.
 //
 // The certificate must be good for mta-sts.DOMAIN; redirects, proxies and other protocols are refused, size and time
-// are bounded. Names are resolved by lib/net beforehand, so that curl asks nobody. Trust: the web server is hostile.
-// Suspends: the lookup and the job.
+// are bounded. Names are resolved by lib/net beforehand, so that curl asks nobody.
+// Trust: the web server is hostile. Suspends: the lookup and the job.
 #include <curl/curl.h>
 
 #include "lib/net/dns.h"

@@ -7,7 +7,8 @@
 // `key`: {found, key, value}. Allowed are the proxy: items of proxy_read_maps (proxy_write_maps for proxywrite, with
 // updates), and the database tables that main.cf and master.cf name, which daemons cannot open themselves. The latter
 // are opened before privileges are dropped: their files hold passwords. Trust: clients are hostile: names are checked
-// against those lists, flags against what a client may ask. Suspends: in the tables. Limits: TABLES_MAX open tables.
+// against those lists, flags against what a client may ask.
+// Suspends: in the tables. Limits: TABLES_MAX open tables.
 #include "services/proxymap/proxymap.h"
 
 #include "lib/base/log.h"

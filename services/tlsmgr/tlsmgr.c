@@ -4,9 +4,10 @@
 //
 // Requests are described in lib/ipc/tls_service.h. Keys are read by a process of their own (tlsmgr_reader.c), which
 // looks at the files from time to time, so a renewed certificate comes into use by itself. Signatures are made by the
-// job pool. Trust: runs as mail_owner, jailed, without network. Clients are daemons that parse network input: they get
-// signatures, at a bounded rate, never a key; and chains of files that main.cf or master.cf names. Suspends: jobs,
-// tables. Limits: SIGN_SECONDS a signature.
+// job pool.
+// Trust: runs as mail_owner, jailed, without network. Clients are daemons that parse network input: they get
+// signatures, at a bounded rate, never a key; and chains of files that main.cf or master.cf names.
+// Suspends: jobs, tables. Limits: SIGN_SECONDS a signature.
 #include "services/tlsmgr/tlsmgr.h"
 
 #include <unistd.h>

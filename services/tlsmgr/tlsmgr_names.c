@@ -3,8 +3,9 @@
 //
 // An item is a table whose values are files' contents in base64 (postmap -F) or names of files, or a directory
 // ("/path") that has for each name NAME.pem or NAME (key and chain), or NAME/privkey.pem and NAME/fullchain.pem.
-// ".example.com" serves the names below it. Trust: names come from clients by way of smtpd: checked by is_name before
-// they touch a path or a table. Suspends: in tables.
+// ".example.com" serves the names below it.
+// Trust: names come from clients by way of smtpd: checked by is_name before they touch a path or a table.
+// Suspends: in tables.
 #include <ctype.h>
 #include <openssl/evp.h>
 

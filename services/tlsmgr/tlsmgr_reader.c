@@ -2,7 +2,8 @@
 // tlsmgr_reader.c: the process that looks at key and certificate files and sends their contents to tlsmgr.
 // Trust: runs with the rights that tlsmgr was started with. Its list of files is fixed when it starts, it parses
 // nothing, and reads from nobody: the socket is for writing, and for noticing that tlsmgr has ended. Contents are wiped
-// once they are sent. Limits: TLSMGR_FILE_MAX a file, TLSMGR_FILES_MAX files.
+// once they are sent.
+// Limits: TLSMGR_FILE_MAX a file, TLSMGR_FILES_MAX files.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
 //
 // A change is taken up when every file of a chain text can be read, its keys are those of its certificates, and its
 // certificates are valid now. Else the old stay, and the log says so. At the first load an expired certificate is used
-// all the same: it is what there is. Trust: files are the administrator's. Holds private keys; contents are wiped when
-// they are replaced.
+// all the same: it is what there is.
+// Trust: files are the administrator's. Holds private keys; contents are wiped when they are replaced.
 #include "services/tlsmgr/tlsmgr.h"
 
 #include "lib/base/log.h"
