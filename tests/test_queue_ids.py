@@ -208,16 +208,21 @@ def test_no_file_can_be_made(instance, delay):
         client.expect(MESSAGE, 250)
 
 
+def begin_with_id(mx, client):
+    """A transaction whose id was asked for, by the refusal of its second recipient."""
+    client.expect("MAIL FROM:<a@x.example>", 250)
+    client.expect("RCPT TO:<user@test.example>", 250)
+    client.expect("RCPT TO:<bad@test.example>", 554)
+    return said_at_last(mx, "client=")[0].partition(":")[0]
+
+
 @pytest.mark.dromos  # Debian's master waits before it starts a killed service again
 @pytest.mark.parametrize("victim", ["smtpd", "cleanup"])
 def test_killed_in_the_middle(instance, victim):
     mx = instance(main=MAIN)
     mx.said_from = 0
     with mx.dialogue(ehlo="client.example") as client:
-        client.expect("MAIL FROM:<a@x.example>", 250)
-        client.expect("RCPT TO:<user@test.example>", 250)
-        client.expect("RCPT TO:<bad@test.example>", 554)
-        queue_id = said_at_last(mx, "client=")[0].partition(":")[0]
+        queue_id = begin_with_id(mx, client)
         assert [path.name for path in mx.queue_files("incoming")["incoming"]] == [queue_id]
         for pid in mx.pids(victim):
             os.kill(pid, signal.SIGKILL)
@@ -241,10 +246,7 @@ def test_a_reload_in_the_middle(instance):
     mx = instance(main=MAIN)
     mx.said_from = 0
     with mx.dialogue(ehlo="client.example") as client:
-        client.expect("MAIL FROM:<a@x.example>", 250)
-        client.expect("RCPT TO:<user@test.example>", 250)
-        client.expect("RCPT TO:<bad@test.example>", 554)
-        queue_id = said_at_last(mx, "client=")[0].partition(":")[0]
+        queue_id = begin_with_id(mx, client)
         mx.reload()
         mx.log.wait_for(r"reload")
         client.expect("DATA", 354)
